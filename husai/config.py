@@ -28,7 +28,7 @@ class Strict(BaseModel):
             if key in cls.model_fields: continue
             near = get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else "leave it out"
-            raise ValueError(f"unknown key {key!r}; {hint} Known here: {', '.join(cls.model_fields)}")
+            raise ValueError(f"unknown key {key!r}; {hint} (known here: {', '.join(cls.model_fields)})")
         return data
 
 # %% ../nbs/01_config.ipynb #f0d84d32

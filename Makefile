@@ -1,0 +1,48 @@
+# One command a job; each sets up .venv by itself from the lock (constraints.txt).
+PYTHON ?= python3
+BIN := .venv/bin
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help study report test lab site publish readme
+help:
+	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
+	@echo "make test     every check: export, notebooks, lint, a tiny study"
+	@echo "make lab      JupyterLab on the notebooks"
+	@echo "make report   execute and render the quick study's report anew"
+	@echo "make publish  copy the executed report's outputs and figures into the tree"
+	@echo "make readme   README.md from nbs/index.ipynb"
+	@echo "make site     the Quarto website"
+
+study: .venv/.study
+	@husai run studies/quick.yaml
+report: .venv/.study
+	@husai report _runs/quick
+publish: .venv/.dev
+	@husai publish _runs/quick
+test: .venv/.dev
+	@python .ci/checks.py
+lab: .venv/.dev
+	@jupyter lab nbs/index.ipynb
+readme: .venv/.dev
+	@python -c "from husai.report import readme; readme('nbs/index.ipynb', 'README.md')"
+site: .venv/.dev
+	@command -v quarto >/dev/null || { echo "make site needs Quarto 1.4 or newer: get it from https://quarto.org/docs/get-started, then run make site again (make study renders the report without it)"; exit 2; }
+	@nbdev_proc_nbs && python -c "from husai.report import prepare_site; prepare_site('_proc')" && quarto render _proc && echo "site: _docs/index.html"
+
+# Without an NVIDIA driver, PyTorch's CPU build: from the configured indexes where they hold one, else from PyTorch's own; a CUDA build (gigabytes) only where neither does.
+.venv/.torch: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "HUSAI needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	@echo "setting up .venv (a few minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@if [ -e /proc/driver/nvidia/version ]; then $(PIP) torch==$(TORCH); \
+	else $(PIP) torch==$(TORCH)+cpu 2>/dev/null \
+	  || $(PIP) --retries 1 --timeout 15 --extra-index-url https://download.pytorch.org/whl/cpu torch==$(TORCH)+cpu 2>/dev/null \
+	  || { echo "no CPU build of PyTorch $(TORCH) on any index: taking the default build"; $(PIP) torch==$(TORCH); }; fi
+	@python -c "import importlib.metadata as m, torch; b = sum(f.locate().stat().st_size for d in m.distributions() if d.name.startswith(('torch', 'nvidia', 'triton')) for f in d.files or [] if f.locate().is_file()); print(f'PyTorch {torch.__version__}, {\"CUDA\" if torch.version.cuda else \"CPU\"} build, {b / 1e9:.1f} GB')"
+	@touch $@
+.venv/.study: .venv/.torch settings.ini setup.py
+	@$(PIP) -e '.[study]' && touch $@
+.venv/.dev: .venv/.study
+	@echo "installing what the checks need" && $(PIP) -e '.[study,dev]' && touch $@
