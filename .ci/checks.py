@@ -46,19 +46,16 @@ def export_and_clean_change_nothing():
 
 
 def imports_come_from_lower_floors():
-    floor = {}
+    cells = {path: [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"] for path in library}
+    floor = {m[1]: int(path.name[:2]) for path in library for c in cells[path] if (m := re.match(r"#\|\s*default_exp\s+(\S+)", c.source))}
     for path in library:
-        exp = re.search(r"#\|\s*default_exp\s+(\S+)", path.read_text())
-        if exp: floor[exp[1].removesuffix("\\n\"")] = int(path.name[:2])
-    for path in library:
-        for cell in nbformat.read(path, 4).cells:
-            if cell.cell_type != "code": continue
+        for cell in cells[path]:
             source = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "!")))
             for node in ast.walk(ast.parse(source)):
                 names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else [a.name for a in node.names] if isinstance(node, ast.Import) else []
                 for name in names:
                     module = name.split(".")[1] if name.startswith("husai.") else None
-                    assert module is None or floor[module] < int(path.name[:2]), f"{path.name} imports {name}, which is not on a lower floor"
+                    assert module is None or floor.get(module, 99) < int(path.name[:2]), f"{path.name} imports {name}, which is not on a lower floor"
 
 
 def ruff_finds_nothing():
