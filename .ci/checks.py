@@ -99,17 +99,39 @@ def wheel_carries_templates_and_studies():
         assert str(Path(tmp) / "site") in printed, f"the wheel was not what got imported: {printed}"
 
 
+def tiny_study(out):
+    since = time.monotonic()
+    printed = shell("husai", "run", root / "studies" / "tiny.yaml", "--out", out)
+    print(f"{printed}tiny study: {time.monotonic() - since:.0f} s", flush=True)
+    return printed
+
+
 def tiny_study_makes_its_report():
     from husai.report import count_figures, external_references
     with tempfile.TemporaryDirectory() as tmp:
-        since = time.monotonic()
-        print(shell("husai", "run", root / "studies" / "tiny.yaml", "--out", f"{tmp}/tiny"), f"tiny study: {time.monotonic() - since:.0f} s", flush=True)
+        tiny_study(f"{tmp}/tiny")
         page = Path(tmp) / "tiny" / "report" / "quick.html"
         drawn, stored = count_figures(page), count_figures(page.with_suffix(".ipynb"))
         assert drawn == stored and stored >= 6, f"{page.name} holds {drawn} figures, its notebook {stored}"
         assert not external_references(page.read_text()), f"the page loads {external_references(page.read_text())}"
-        again = shell("husai", "run", root / "studies" / "tiny.yaml", "--out", f"{tmp}/tiny")
-        assert "are finished" in again, f"a second run did not reuse the first:\n{again}"
+        assert "are finished" in tiny_study(f"{tmp}/tiny"), "a second run did not reuse the first"
+        tiny_study(f"{tmp}/again")
+        differ = [str(p.relative_to(f"{tmp}/tiny")) for p in results(f"{tmp}/tiny") if not same(p, Path(f"{tmp}/again") / p.relative_to(f"{tmp}/tiny"))]
+        assert not differ, f"two runs of one configuration differ in {', '.join(differ)}"
+
+
+def results(folder):
+    found = [p for p in sorted(Path(folder).rglob("*")) if p.suffix in (".parquet", ".safetensors")]
+    assert len(found) > 20, f"only {len(found)} results in {folder}"
+    return found
+
+
+def same(a, b):
+    "Whether two result files hold the same values, to the bit; their records may differ."
+    from husai.provenance import load_table, load_tensors
+    if a.suffix == ".parquet": return load_table(a).equals(load_table(b))
+    a, b = load_tensors(a)[0], load_tensors(b)[0]
+    return a.keys() == b.keys() and all(a[k].dtype == b[k].dtype and a[k].numpy().tobytes() == b[k].numpy().tobytes() for k in a)
 
 
 def notebook(path):
