@@ -88,13 +88,13 @@ class SAEConfig(Strict):
     seeds: list[int] = Field([0, 1, 2, 3, 4], description="Member seeds; each has its own initialisation and data order. At least two.")
     widths: list[int] = Field([113, 170], min_length=1, description="Latents of an SAE.")
     k: list[int] = Field([1, 2, 8], min_length=1, description="Active latents an input, for topk and batchtopk (there on average).")
-    l1: list[float] = Field([0.01, 0.03, 0.1], min_length=1, description="L1 coefficients for relu, fixed beforehand.")
+    l1: list[float] = Field([0.003, 0.01, 0.03], min_length=1, description="L1 coefficients for relu, fixed beforehand.")
     steps: int = Field(1500, ge=1, description="Training steps.")
     batch: int = Field(512, ge=1, description="Activations a step.")
     lr: float = Field(2e-3, gt=0, description="Peak learning rate of Adam.")
     aux: float = Field(1 / 32, ge=0, description="Coefficient of the auxiliary loss that revives dead latents (topk and batchtopk).")
     n_snapshots: int = Field(12, ge=2, description="Log-spaced snapshots of the decoders, the first and last step among them.")
-    trained_null: list[Architecture] = Field(["topk"], description="Architectures trained once more on Gaussian data with the activations' covariance.")
+    trained_null: list[Architecture] = Field(["topk", "batchtopk"], description="Architectures trained once more on Gaussian data with the activations' covariance.")
 
     _archs_differ = field_validator("architectures", "trained_null", "widths", "k", "l1")(lambda v, info: _distinct(v, info.field_name))
 

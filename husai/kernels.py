@@ -46,6 +46,11 @@ def _break_ties(rows: Tensor, value: Tensor, k: int) -> Tensor:
     return rows * (above | (equal & (equal.cumsum(-1) <= room)))
 
 
+def _smallest_positive(dtype: torch.dtype) -> float:
+    tiny = torch.finfo(dtype)
+    return tiny.smallest_normal * tiny.eps  # the smallest subnormal number
+
+# %% ../nbs/07_kernels.ipynb #ef17cd17
 def keep_largest(
     rows: Tensor,               # `[R, n]`
     k: int,                     # 1 to n, the same for all rows
@@ -59,11 +64,6 @@ def keep_largest(
     tied = (value == after) & (value > 0)
     if tied.any(): acts[tied] = _break_ties(rows[tied], value[tied][:, None], k).add_(0.)
     return Kept(acts, value)
-
-
-def _smallest_positive(dtype: torch.dtype) -> float:
-    tiny = torch.finfo(dtype)
-    return tiny.smallest_normal * tiny.eps  # the smallest subnormal number
 
 # %% ../nbs/07_kernels.ipynb #6d5c6816
 def _each_k(k, n_members: int, width: int) -> list[int]:

@@ -60,21 +60,27 @@ def over_seeds(
 
 # %% ../nbs/12_stability.ipynb #37d587e9
 class Difference(NamedTuple):
-    "The difference of two scores over independent sets of seeds."
+    "The difference of two scores over seeds."
     value: float  # first minus second
     low: float    # 95 % interval
     high: float
     t: float      # value / standard error
-    df: float     # Welch-Satterthwaite degrees of freedom
+    df: float     # degrees of freedom: Welch-Satterthwaite, or S - 1 when paired
     p: float      # two-sided
 
 
 def difference(
     a: np.ndarray,        # `[S, S]` pair scores of one configuration, or `[S]` scores a seed
-    b: np.ndarray,        # the same of the other; its seeds must be others, or its data
+    b: np.ndarray,        # the same of the other
+    paired: bool = False, # whether both have the same member seeds, in the same order
     level: float = 0.95,  # of the interval
 ) -> Difference:          # NaN where either has fewer than four seeds
-    "Compare two configurations whose members are independent."
+    "Compare two configurations; raises `ValueError` for a pairing of different numbers of seeds."
+    if paired:
+        if np.shape(a) != np.shape(b): raise ValueError(f"paired configurations need the same seeds, got shapes {np.shape(a)} and {np.shape(b)}; leave out paired")
+        i = (jackknife if np.ndim(a) == 2 else over_seeds)(np.asarray(a) - np.asarray(b), level)
+        t = i.value / i.se if i.n >= 4 and i.se > 0 else float("nan")
+        return Difference(i.value, i.low, i.high, t, i.n - 1, float(2 * stats.t.sf(abs(t), i.n - 1)))
     ia, ib = (jackknife(v, level) if np.ndim(v) == 2 else over_seeds(v, level) for v in (a, b))
     value, va, vb = ia.value - ib.value, ia.se**2, ib.se**2
     if min(ia.n, ib.n) < 4 or not va + vb > 0: return Difference(value, *[float("nan")] * 5)

@@ -72,7 +72,7 @@ class Training(NamedTuple):
     snapshot_steps: Tensor  # `[T]` int64, 0 first, the last step last
     snapshots: Tensor       # `[T, S, m, d]` decoders
 
-
+# %% ../nbs/09_train.ipynb #a2435957
 class _Log:
     "Collects the rows of the log."
     def __init__(self, bank: SAEBank, variance: Tensor):
@@ -144,7 +144,7 @@ def _data(bank: SAEBank, x: Tensor, steps, batch, lr, n_snapshots, log_every) ->
     first = torch.arange(S)[:, None] * (x.shape[1] if x.ndim == 3 else 0)
     return x.to(bank.W_dec).reshape(-1, d), first
 
-
+# %% ../nbs/09_train.ipynb #7fc6c1a0
 def _variance(bank: SAEBank, x: Tensor) -> Tensor:
     "Variance of each member's data, `[S]` float64: the mean of ‖x - mean‖² / d."
     return x.double().cpu().var(-2, correction=0).mean(-1).expand(len(bank))
