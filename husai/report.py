@@ -165,6 +165,7 @@ def readme(
     nb = _read(index)
     nb.cells = [c for c in nb.cells if _shown(c)]
     for c in nb.cells: c.source = re.sub(r"^#\|.*\n?", "", c.source, flags=re.M) if c.cell_type == "code" else c.source
+    nb.metadata["language_info"] = dict(name="python")
     text, _ = MarkdownExporter().from_notebook_node(nb)
     def link(m):
         target = m[2]

@@ -79,7 +79,6 @@ class SAEBank(nn.Module):
             self.register_buffer(name, tensors.get(name, torch.full_like(tensors["b_dec"][:, 0], torch.nan)))
 
     def __len__(self) -> int: return len(self.seeds)
-
     @property
     def width(self) -> int: return self.W_dec.shape[1]
 
@@ -93,9 +92,7 @@ class SAEBank(nn.Module):
         return torch.baddbmm(self.b_enc[:, None], x - self.b_dec[:, None], self.W_enc)
 
     def encode(self, x: Tensor) -> Tensor: return self.architecture.encode(self, self.preactivations(x))  # -> [S, N, m]
-
     def decode(self, acts: Tensor) -> Tensor: return torch.baddbmm(self.b_dec[:, None], acts, self.W_dec)  # -> [S, N, d]
-
     def forward(self, x: Tensor) -> Tensor: return self.decode(self.encode(x))
 
     def member(self, i: int) -> "SAEBank":
