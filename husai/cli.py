@@ -6,6 +6,7 @@
 __all__ = ['app', 'Setting', 'choose_device', 'check_hook', 'run', 'report', 'publish', 'config', 'exit_code', 'main']
 
 # %% ../nbs/17_cli.ipynb #a7c04568
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -154,14 +155,12 @@ def main(
 ) -> None:
     "The entry point of `husai`: run a command; end with one line on stderr and an exit code where it fails."
     try: code = app(args=args, standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("husai: interrupted; finished runs are kept, and the same command goes on from there", err=True)
-        sys.exit(130)
+    except (KeyboardInterrupt, typer.Abort): code = 130
     except Exception as e:  # every error becomes one line; HUSAI_DEBUG=1 shows where it came from
-        import os
         if os.environ.get("HUSAI_DEBUG"): raise
         if hasattr(e, "format_message"): e.show()  # the command line itself was wrong: typer's own words
         elif isinstance(e, ModuleNotFoundError): typer.echo(f"husai: {e}; install what studies need: pip install 'husai[study]'", err=True)
         else: typer.echo(f"husai: {' '.join(str(e).split()) or type(e).__name__}", err=True)
         sys.exit(exit_code(e))
+    if code == 130: typer.echo("husai: interrupted; finished runs are kept, and the same command goes on from there", err=True)
     sys.exit(code or 0)

@@ -215,7 +215,7 @@ def load_study(
     except FileNotFoundError: raise FileNotFoundError(f"there is no study file {path}; give a YAML file, or a name of a built-in study") from None
     except ValueError as e: raise ConfigError(str(e)) from None
     if not isinstance(data, dict): raise ConfigError(f"{path} holds no sections; a study's file has lines such as 'sae:' and, below it, '  steps: 500'")
-    return make_study(_numbers(override(data, settings or [])), str(path))
+    return make_study(_numbers(override(data, settings or [])), Path(path).name)
 
 
 def study_dict(

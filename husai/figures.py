@@ -80,7 +80,7 @@ def stability_by_configuration(
 ) -> go.Figure:
     "A score against sparsity and width by architecture, with chance levels and the trained null."
     archs, widths = [a for a in COLORS if a in set(scores.architecture)], sorted(scores.width.unique())
-    fig = make_subplots(len(widths), len(archs), shared_yaxes=True, horizontal_spacing=.03, vertical_spacing=.1, subplot_titles=[f"{NAMES[a]}, width {w}" for w in widths for a in archs])
+    fig = make_subplots(len(widths), len(archs), shared_yaxes=True, horizontal_spacing=.03, vertical_spacing=.17, subplot_titles=[f"{NAMES[a]}, width {w}" for w in widths for a in archs])
     for i, width in enumerate(widths, 1):
         for j, arch in enumerate(archs, 1):
             here = scores[(scores.architecture == arch) & (scores.width == width)].sort_values("sparsity")
@@ -95,7 +95,7 @@ def stability_by_configuration(
     _legend(fig, [("on activations", dict(mode="markers", marker=dict(color=BLACK, size=9))), ("on Gaussian data (trained null)", dict(mode="markers", marker=dict(color=PURPLE, size=9, symbol="diamond-open"))),
                   *((label, dict(mode="lines", line=dict(color=GREY, dash=dash))) for dash, label in CHANCE.values())])
     fig.update_yaxes(range=[0, 1.04])
-    return _figure(fig, title, 920, 150 + 240 * len(widths), legend=dict(orientation="h", y=-.1, yanchor="top", x=0), margin=dict(t=84))
+    return _figure(fig, title, 920, 170 + 250 * len(widths), legend=dict(orientation="h", y=-.1, yanchor="top", x=0), margin=dict(t=84, b=90))
 
 # %% ../nbs/14_figures.ipynb #f6d7c91d
 def agreement_during_training(
@@ -115,8 +115,8 @@ def agreement_during_training(
                                 legend=f"legend{j}" if j > 1 else "legend"), 1, j)
     fig.update_xaxes(type="log", title="step + 1", exponentformat="power", dtick=1)
     fig.update_yaxes(range=[0, 1.04])
-    boxes = {f"legend{j}" if j > 1 else "legend": dict(x=(j - 1) / len(archs) + .01, y=-.24, yanchor="top", font_size=11) for j in range(1, len(archs) + 1)}
-    return _figure(fig, f"Agreement between seeds during training (PW-MCC, signed, width {width})", 920, 440, margin=dict(b=150, t=84), **boxes)
+    boxes = {f"legend{j}" if j > 1 else "legend": dict(x=(j - 1) / len(archs) + .01, y=-.32, yanchor="top", font_size=11) for j in range(1, len(archs) + 1)}
+    return _figure(fig, f"Agreement between seeds during training (PW-MCC, signed, width {width})", 920, 480, margin=dict(b=190, t=84), **boxes)
 
 # %% ../nbs/14_figures.ipynb #7a90d420
 def cosine_matrix(
@@ -139,8 +139,8 @@ def class_circle(
     for (kind, some), color in zip(latents.groupby("kind"), (BLACK, PURPLE, ORANGE), strict=False):
         fig.add_trace(go.Scatter(x=[v for x in some.x for v in (0, x, None)], y=[v for y in some.y for v in (0, y, None)], mode="lines", line=dict(color=color, width=1.3), name=f"latents, {kind}",
                                  opacity=.8, hoverinfo="skip"))
-    return _figure(fig, f"The plane of frequency {frequency}: class means and latents", 600, 560, xaxis=dict(title="first axis of the plane", range=[-1.15, 1.15]),
-                   yaxis=dict(title="second axis of the plane", range=[-1.15, 1.15], scaleanchor="x"), legend=dict(x=1, xanchor="right", y=1.02, yanchor="bottom", orientation="h"))
+    return _figure(fig, f"The plane of frequency {frequency}: class means and latents", 600, 620, xaxis=dict(title="first axis of the plane", range=[-1.15, 1.15]),
+                   yaxis=dict(title="second axis of the plane", range=[-1.15, 1.15], scaleanchor="x"), legend=dict(x=0, y=-.13, yanchor="top", orientation="h"), margin=dict(b=90))
 
 # %% ../nbs/14_figures.ipynb #4ec6599e
 def variance_against_l0(
@@ -153,9 +153,9 @@ def variance_against_l0(
         name = f"{NAMES[arch]}, {width}" + ("" if source == "activations" else ", Gaussian")
         for j, y in enumerate((some.explained_variance, some.dead_fraction), 1):
             fig.add_trace(go.Scatter(x=some.l0.tolist(), y=y.tolist(), mode="markers", marker=dict(color=COLORS[arch], symbol=symbol, size=8, opacity=.75), name=name, legendgroup=name, showlegend=j == 1), 1, j)
-    fig.update_xaxes(title="L0: active latents an input", type="log", dtick="D1")
+    fig.update_xaxes(title="L0: active latents an input", type="log", tickvals=[1, 2, 5, 10, 20, 50, 100])
     fig.update_yaxes(range=[-.03, 1.03])
-    return _figure(fig, "What each SAE reconstructs, and what it leaves unused", 920, 440, legend=dict(orientation="h", y=-.22, yanchor="top"), margin=dict(t=84, b=120))
+    return _figure(fig, "What each SAE reconstructs, and what it leaves unused", 920, 460, legend=dict(orientation="h", y=-.26, yanchor="top"), margin=dict(t=84, b=140))
 
 # %% ../nbs/14_figures.ipynb #aabb1226
 TARGETS = dict(fourier_directions="sine and cosine directions", fourier_planes="Fourier planes", class_means="class means")

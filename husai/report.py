@@ -39,7 +39,7 @@ def plotly_to_html(
             if figure is None: continue
             data, layout = (json.dumps(figure[part]).replace("</", "<\\/") for part in ("data", "layout"))
             output.data = {"text/html": f'<div class="husai-figure" id="figure-{n}"></div>\n<script>Plotly.newPlot("figure-{n}", {data}, {layout}, '
-                                        '{"responsive": true, "displaylogo": false})</script>'}
+                                        '{"responsive": true, "displayModeBar": false})</script>'}
             n += 1
     return n
 
@@ -63,7 +63,7 @@ blockquote { color: #555; border-left: 3px solid #ccc; margin: 0; padding-left: 
 details.code { margin: .4em 0; } details.code summary { color: #888; font-size: 12px; cursor: pointer; }
 pre { background: #f6f6f6; padding: .7em 1em; overflow-x: auto; font-size: 13px; line-height: 1.4; border-radius: 4px; }
 code { font-size: .9em; background: #f6f6f6; } table { border-collapse: collapse; font-size: 13px; margin: .8em 0; }
-th, td { padding: .25em .7em; text-align: right; border: 0; } thead th { border-bottom: 1px solid #999; } tbody tr:nth-child(even) { background: #f6f6f6; }
+table { border: 0 !important; } th, td { padding: .25em .6em; text-align: right; border: 0; } thead th { border-bottom: 1px solid #999; } tbody tr:nth-child(even) { background: #f6f6f6; }
 .jp-RenderedHTMLCommon, .output_html { overflow-x: auto; } .prompt, .jp-InputPrompt, .jp-OutputPrompt { display: none; } img { max-width: 100%; }
 """
 

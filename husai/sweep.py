@@ -285,7 +285,7 @@ def _work(waiting: list, out: Path, device: str, workers: int, bars: _Bars) -> N
                     bars.stop(run, time.monotonic() - since, ok)
     except BaseException:
         _stop([p for _, p, _ in working.values()])
-        for run, *_ in working.values(): _tidy(out / run.id, run, False)
+        for run, *_ in working.values(): _tidy(out / run.id, run, finished(out / run.id, run))
         raise
     for id, why in failed.items():
         notebook = out / id / "failed.ipynb"
