@@ -29,7 +29,7 @@ readme: .venv/.dev
 	@python -c "from husai.report import readme; readme('nbs/index.ipynb', 'README.md')"
 site: .venv/.dev
 	@command -v quarto >/dev/null || { echo "make site needs Quarto 1.4 or newer: get it from https://quarto.org/docs/get-started, then run make site again (make study renders the report without it)"; exit 2; }
-	@nbdev_proc_nbs && python -c "from husai.report import prepare_site; prepare_site('_proc')" && quarto render _proc && echo "site: _docs/index.html"
+	@nbdev_proc_nbs && python -c "from husai.report import prepare_site; prepare_site('_proc')" && quarto render _proc --no-cache && rm -rf _docs && mv _proc/_docs _docs && echo "site: _docs/nbs/index.html"
 
 # Without an NVIDIA driver, PyTorch's CPU build: from the configured indexes where they hold one, else from PyTorch's own; a CUDA build (gigabytes) only where neither does.
 .venv/.torch: constraints.txt

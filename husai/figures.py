@@ -15,7 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .provenance import atomic
+from .provenance import atomic, plain
 
 # %% ../nbs/14_figures.ipynb #72f85ce7
 BLUE, ORANGE, GREEN, PURPLE, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#AA3377", "#8A8A8A", "#222222"
@@ -189,8 +189,10 @@ def save_figure(
     table,               # DataFrame that it was drawn from
     folder: str | Path,  # where to
     name: str,           # without a suffix
+    record: dict | None = None,  # see `husai.provenance.provenance`; kept as the figure's `layout.meta`
 ) -> go.Figure:          # the same figure, to be shown
     "Write a figure and its table, `name.json` and `name.csv`."
+    fig.update_layout(meta=plain(record or {}))
     with atomic(Path(folder) / f"{name}.json") as part: part.write_text(fig.to_json() + "\n")
     text = io.StringIO()
     table.to_csv(text, index=False, float_format="%.6g", lineterminator="\n")

@@ -178,11 +178,14 @@ def prepare_site(
     folder: str | Path,  # nbdev's processed notebooks, `_proc`
 ) -> int:                # figures prepared
     "Make the notebooks' figures drawable in a Quarto site, which has plotly's library at its root."
+    import nbformat
     n = 0
     for path in sorted(Path(folder).rglob("*.ipynb")):
         nb = _read(path)
         found = plotly_to_html(nb)
         if found:
+            up = "../" * (len(path.relative_to(folder).parts) - 1)  # the site may lie below a host's root
+            nb.cells.insert(1, nbformat.v4.new_markdown_cell(f'```{{=html}}\n<script src="{up}plotly.min.js"></script>\n```'))
             with atomic(path) as part: part.write_text(json.dumps(nb, indent=1, ensure_ascii=False), encoding="utf-8")
         n += found
     put_plotly(folder)
