@@ -77,15 +77,15 @@ def repartition(
     c = c if signed else np.abs(c)
     g, borders = rng("chance", "re_partition", *names), np.cumsum(counts)[:-1]
     deals = (np.split(g.permutation(len(heap)), borders) for _ in range(draws))
-    return np.array([np.mean([assign(c[np.ix_(i, j)]).cosine.mean() for k, i in enumerate(deal) for j in deal[k + 1:]]) for deal in deals])
+    return np.array([np.mean([assign(c[np.ix_(i, j)]).cosine.mean(dtype=float) for k, i in enumerate(deal) for j in deal[k + 1:]]) for deal in deals])
 
 
 def p_value(
     observed: float,      # the score
     null: np.ndarray,     # `[draws]` the same score under the null
-) -> float:               # one-sided: how often chance does at least as well
-    "(1 + number of draws that reach the observed score) / (draws + 1)."
-    return float((1 + (null >= observed).sum()) / (len(null) + 1)) if np.isfinite(observed) else float("nan")
+) -> float:               # one-sided: how often chance does at least as well; NaN where the score is
+    "(1 + number of draws that reach the observed score) / (draws + 1); a draw within the rounding of float32 cosines reaches it."
+    return float((1 + (null >= observed - 1e-6).sum()) / (len(null) + 1)) if np.isfinite(observed) else float("nan")
 
 # %% ../nbs/11_chance.ipynb #f816a56a
 MAY_SUBTRACT = ("iso", "re_partition", "iso_analytic")

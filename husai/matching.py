@@ -25,7 +25,7 @@ def cosine(
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"dictionaries must be [n, d] with one d, got {tuple(a.shape)} and {tuple(b.shape)}; compare SAEs of the same activations")
     if not (a.isfinite().all() and b.isfinite().all()): raise ValueError("a dictionary holds NaN or infinity; its SAE is broken")
-    return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
+    return (F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T).clamp(-1, 1)  # rounding goes past 1, and a score may not
 
 
 class Match(NamedTuple):
@@ -128,11 +128,12 @@ def plane_affinity(
 def plane_mcc(
     bases: Tensor,  # `[K, 2, d]` orthonormal rows, a plane each
     atoms: Tensor,  # `[n, d]` one latent a row
-) -> MCC:           # over the 2 K slots, as against a truth
+) -> MCC:           # value and recall over the 2 K slots, an empty one counting 0; precision over the latents; NaN without latents or planes
     "Mean projection length of the latents assigned to the planes, two to each."
     if not len(atoms) or not len(bases): return MCC(float("nan"), float("nan"), float("nan"))
     slots = plane_affinity(bases, atoms).repeat_interleave(2, dim=1)
-    return divide(float(assign(slots).cosine.sum()), len(atoms), 2 * len(bases), truth=True)
+    score = divide(float(assign(slots).cosine.sum()), len(atoms), 2 * len(bases), truth=True)
+    return score._replace(value=score.recall)
 
 # %% ../nbs/10_matching.ipynb #87881a46
 def pair_scores(

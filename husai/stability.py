@@ -53,8 +53,9 @@ def over_seeds(
     values: np.ndarray,   # `[S]` one score a seed, as against a known truth
     level: float = 0.95,  # of the interval
 ) -> Interval:
-    "Mean over independent seeds with its t interval, which is what the jackknife gives there."
+    "Mean over independent seeds with its t interval, which is what the jackknife gives there; raises `ValueError` for fewer than two seeds."
     n, values = len(values), np.asarray(values, dtype=float)
+    if n < 2: raise ValueError(f"a score over seeds needs at least two, got {n}; add seeds")
     se = float(values.std(ddof=1) / np.sqrt(n)) if n >= 3 else float("nan")
     return _interval(float(values.mean()), se, n, level)
 
@@ -111,8 +112,8 @@ class Key(NamedTuple):
 class Statistic(NamedTuple):
     "What came out."
     values: np.ndarray   # `[S, S]` a value for each pair, or `[S]` for each seed
-    recall: float        # mean over pairs or seeds
-    precision: float     # mean over pairs or seeds
+    recall: float        # mean over pairs or seeds, as in `MCC`; NaN for best-match scores, which have no such sum
+    precision: float     # likewise
     matched: np.ndarray  # cosines of all matched pairs, one after another
 
 
@@ -122,15 +123,15 @@ def _between_seeds(decoders: list, encoders: list | None, threshold: float) -> d
     empty = MCC(*[float("nan")] * 3)
     def pair(i, j):
         a, b = decoders[i], decoders[j]
-        if not len(a) or not len(b): return dict.fromkeys(parts or _pair_keys(), (empty, np.empty(0)))
+        if not len(a) or not len(b): return dict.fromkeys(_pair_keys(), (empty, np.empty(0)))
         c = cosine(a, b).numpy()
         signed, absolute = assign(c), assign(np.abs(c))
         by_encoder = signed if encoders is None else assign(cosine(encoders[i], encoders[j]))
         nearest = float(c.max(1).mean() + c.max(0).mean()) / 2
-        shared = float(shared_pairs(by_encoder, signed, threshold).mean())
+        shared = float(shared_pairs(by_encoder, signed, threshold).sum())
         full = lambda m: divide(float(m.cosine.sum()), *c.shape)
-        return dict(zip(_pair_keys(), ((full(signed), signed.cosine), (full(absolute), absolute.cosine), (MCC(nearest, nearest, nearest), c.max(1)),
-                                       (MCC(shared, shared, shared), signed.cosine)), strict=True))
+        return dict(zip(_pair_keys(), ((full(signed), signed.cosine), (full(absolute), absolute.cosine), (empty._replace(value=nearest), c.max(1)),
+                                       (divide(shared, *c.shape), signed.cosine)), strict=True))
     found = {(i, j): pair(i, j) for i in range(n) for j in range(i + 1, n)}
     for key in _pair_keys():
         values = pair_scores(range(n), lambda i, j: found[i, j][key][0].value)  # noqa: B023
@@ -158,7 +159,7 @@ def _against_truth(decoders: list, truth: dict) -> dict:
     out = {}
     for key, similarity in similar.items():
         of_seed = [_matched(similarity, a) for a in decoders]
-        three = np.array([t for t, _ in of_seed])
+        three = np.array([_over_slots(t) if key.target == "fourier_planes" else t for t, _ in of_seed])
         out[key] = Statistic(three[:, 0], three[:, 1].mean(), three[:, 2].mean(), np.concatenate([m for _, m in of_seed]))
     return out
 
@@ -169,6 +170,9 @@ def _matched(similarity: Callable, atoms: Tensor) -> tuple:
     s = similarity(atoms)
     found = assign(s)
     return divide(float(found.cosine.sum()), *s.shape, truth=True), found.cosine
+
+
+def _over_slots(score: MCC) -> MCC: return score._replace(value=score.recall)  # as `plane_mcc`: an empty slot counts 0
 
 
 def statistics(
@@ -224,6 +228,14 @@ class Scores(NamedTuple):
 VARIES = "initialisation and data order"
 
 
+def _check(decoders: Tensor, encoders: Tensor, fires: Tensor, step0: Tensor, seeds: list, null_draws: int) -> None:
+    if len(decoders) < 2: raise ValueError(f"a stability score compares seeds and needs at least two members, got {len(decoders)}; add seeds")
+    if not decoders.shape == encoders.shape == step0.shape or fires.shape != decoders.shape[:2] or len(seeds) != len(decoders):
+        raise ValueError(f"decoders, encoders and step0 must be [S, m, d], fires [S, m] and seeds [S], got {tuple(decoders.shape)}, {tuple(encoders.shape)}, "
+                         f"{tuple(step0.shape)}, {tuple(fires.shape)} and {len(seeds)} seeds; give the members of one configuration, encoders one latent a row")
+    if null_draws < 2: raise ValueError(f"a simulated chance level needs at least two draws for its error, and twenty to be worth showing, got {null_draws}")
+
+# %% ../nbs/12_stability.ipynb #807f3aab
 def score_bank(
     decoders: Tensor,                      # `[S, m, d]` of the members of one configuration
     encoders: Tensor,                      # `[S, m, d]` one latent a row
@@ -239,8 +251,8 @@ def score_bank(
     threshold: float = 0.7,                # of the shared fraction, and of a latent's reappearance
     seed: int = 0,                         # of the nulls
 ) -> Scores:
-    "All scores of one configuration with intervals and chance levels; raises `ValueError` for fewer than two members."
-    if len(decoders) < 2: raise ValueError(f"a stability score compares seeds and needs at least two members, got {len(decoders)}; add seeds")
+    "All scores of one configuration with intervals and chance levels; raises `ValueError` for fewer than two members or shapes that do not fit."
+    _check(decoders, encoders, fires, step0, seeds, null_draws)
     decoders, encoders, step0, fires, truth = decoders.detach().float().cpu(), encoders.detach().float().cpu(), step0.float().cpu(), fires.cpu(), truth or {}
     draw = drawers(decoders.shape[-1], principal_basis, x)
     rows, chances, found = [], [], {}
@@ -261,7 +273,7 @@ def score_bank(
     q99 = next((c["q99"] for c in chances if c["null"] == "iso_subspace" and c["score"] == "pw_mcc" and c["signed"] and c["dead"] == "out"), float("nan"))
     return _tables(rows, chances, _latents(decoders, fires, len(x), seeds, q99, threshold), _pairs(found, seeds))
 
-# %% ../nbs/12_stability.ipynb #807f3aab
+# %% ../nbs/12_stability.ipynb #4ffe58bc
 def _row(key: Key, dead: str, s: Statistic, counts: list) -> dict:
     i = _estimate(s.values)
     return dict(key._asdict(), dead=dead, value=i.value, low=i.low, high=i.high, se=i.se, n_seeds=i.n, n_latents=float(np.mean(counts)),
@@ -277,9 +289,8 @@ def _chance_row(key: Key, dead: str, null: str, s: Statistic, level: dict) -> di
 def _claim(decoders: Tensor) -> tuple:
     "The original repository's statistic, and its exact chance level at the ambient dimension."
     values = pair_scores(list(decoders), lambda a, b: (mmcs(a, b, False) + mmcs(b, a, False)) / 2)
-    value = jackknife(values).value
     level = dict(mean=expected_max_cosine(decoders.shape[1], decoders.shape[2], signed=False), se=0., draws=0, q99=float("nan"), p_value=float("nan"))
-    return (Key("claim", "seeds", "decoder", False), "in", Statistic(values, value, value, np.empty(0))), level
+    return (Key("claim", "seeds", "decoder", False), "in", Statistic(values, float("nan"), float("nan"), np.empty(0))), level
 
 
 def _pairs(found: dict, seeds: list) -> list:

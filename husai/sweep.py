@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from . import __version__
 from .config import ConfigError, StudyConfig, make_study, study_dict
 from .provenance import load_json, load_yaml, provenance, save_json, save_yaml, stable_hash
 
@@ -51,7 +52,7 @@ class Run(NamedTuple):
     template: str     # the notebook's name
     parameters: dict  # what the result depends on, beside the code
     needs: tuple      # ids of the runs whose results it reads
-    hash: str         # of parameters, template and needs
+    hash: str         # of version, parameters, template and needs
     cost: float       # rough seconds on one core
 
 
@@ -64,7 +65,7 @@ def _code_of(template: str) -> list:
 
 
 def _run(id: str, template: str, parameters: dict, needs: tuple = (), cost: float = 5) -> Run:
-    hash = stable_hash([template, _code_of(template), parameters, [(n.id, n.hash) for n in needs]])
+    hash = stable_hash([__version__, template, _code_of(template), parameters, [(n.id, n.hash) for n in needs]])
     return Run(id, template, parameters, tuple(n.id for n in needs), hash, cost)
 
 # %% ../nbs/16_sweep.ipynb #95d0661f
