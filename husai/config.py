@@ -89,7 +89,7 @@ class SAEConfig(Strict):
     widths: list[int] = Field([113, 170], min_length=1, description="Latents of an SAE.")
     k: list[int] = Field([1, 2, 8], min_length=1, description="Active latents an input, for topk and batchtopk (there on average).")
     l1: list[float] = Field([0.003, 0.01, 0.03], min_length=1, description="L1 coefficients for relu, fixed beforehand.")
-    steps: int = Field(1500, ge=1, description="Training steps.")
+    steps: int = Field(1200, ge=1, description="Training steps.")
     batch: int = Field(512, ge=1, description="Activations a step.")
     lr: float = Field(2e-3, gt=0, description="Peak learning rate of Adam.")
     aux: float = Field(1 / 32, ge=0, description="Coefficient of the auxiliary loss that revives dead latents (topk and batchtopk).")

@@ -105,7 +105,7 @@ class Key(NamedTuple):
     "The definition of a score."
     score: str    # "pw_mcc", "mmcs", "shared", "gt_mcc"
     target: str   # "seeds", or the truth: "fourier_directions", "fourier_planes", "class_means"
-    vectors: str  # "decoder" or "encoder+decoder"
+    vectors: str  # "decoder" or "encoder+decoder"; with ", projected" their parts inside the data's principal subspace
     signed: bool  # whether the sign of a direction counts
 
 
@@ -267,6 +267,11 @@ def score_bank(
         if dead == "out" and len(decoders) >= 3: nulls["re_partition"] = _dealt_again(pick(decoders), found[dead], repartition_draws, seed)
         rows += [_row(key, dead, s, counts) for key, s in found[dead].items()]
         chances += [_chance_row(key, dead, name, found[dead][key], level) for name, levels in nulls.items() for key, level in levels.items()]
+        if dead == "in": continue
+        for key, s in _projected(pick(decoders), pick(encoders), principal_basis.float().cpu(), threshold).items():
+            inside = key._replace(vectors=f"{key.vectors}, projected")
+            rows.append(_row(inside, dead, s, counts))
+            if "iso_subspace" in nulls: chances.append(_chance_row(inside, dead, "iso_subspace", s, nulls["iso_subspace"][key]))
     claimed, level = _claim(decoders)
     rows.append(_row(*claimed, [decoders.shape[1]]))
     chances.append(_chance_row(*claimed[:2], "iso_analytic", claimed[2], level))
@@ -274,6 +279,12 @@ def score_bank(
     return _tables(rows, chances, _latents(decoders, fires, len(x), seeds, q99, threshold), _pairs(found, seeds))
 
 # %% ../nbs/12_stability.ipynb #4ffe58bc
+def _projected(decoders: list, encoders: list, basis: Tensor, threshold: float) -> dict:
+    "The scores between seeds of the vectors' parts inside a subspace, by the key of the whole vectors."
+    inside = lambda members: [w @ basis.T for w in members]
+    return _between_seeds(inside(decoders), inside(encoders), threshold)
+
+
 def _row(key: Key, dead: str, s: Statistic, counts: list) -> dict:
     i = _estimate(s.values)
     return dict(key._asdict(), dead=dead, value=i.value, low=i.low, high=i.high, se=i.se, n_seeds=i.n, n_latents=float(np.mean(counts)),

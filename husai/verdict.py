@@ -36,7 +36,8 @@ def primary(
     table: pd.DataFrame,  # scores, chance or pairs
 ) -> pd.DataFrame:
     "The rows of the study's main score: PW-MCC, signed, alive latents."
-    return table[(table.score == "pw_mcc") & table.signed & (table.dead == "out")]
+    decoder = table.vectors == "decoder" if "vectors" in table else True
+    return table[(table.score == "pw_mcc") & table.signed & (table.dead == "out") & decoder]
 
 
 def summary(
