@@ -151,7 +151,7 @@ def run(check):
 
 checks = [export_and_clean_change_nothing, imports_come_from_lower_floors, ruff_finds_nothing, readme_is_index, light_modules_import_in_a_bare_core,
           requirements_are_locked, wheel_carries_templates_and_studies]
-with ThreadPoolExecutor(2) as pool: results = list(pool.map(run, [*checks, *map(notebook, [*library, root / "nbs" / "index.ipynb"])]))
-results.append(run(tiny_study_makes_its_report))  # by itself: it has its own two workers and a time limit to keep
-print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
-sys.exit(not all(results))
+with ThreadPoolExecutor(2) as pool: outcomes = list(pool.map(run, [*checks, *map(notebook, [*library, root / "nbs" / "index.ipynb"])]))
+outcomes.append(run(tiny_study_makes_its_report))  # by itself: it has its own two workers and a time limit to keep
+print(f"{sum(outcomes)} passed, {len(outcomes) - sum(outcomes)} failed")
+sys.exit(not all(outcomes))

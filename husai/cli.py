@@ -7,6 +7,7 @@ __all__ = ['app', 'Setting', 'choose_device', 'check_hook', 'run', 'report', 'pu
 
 # %% ../nbs/17_cli.ipynb #a7c04568
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +58,12 @@ def check_hook(
     collect(to_bridge(weights, task), task.tokens[:2], asked.hook, asked.position)
 
 # %% ../nbs/17_cli.ipynb #5a0de6ac
+def _interruptible() -> None:
+    "Let a batch scheduler's or a closing terminal's signal end the work as an interrupt does, leaving no process behind."
+    def interrupt(*_): raise KeyboardInterrupt
+    for sig in (signal.SIGTERM, signal.SIGHUP): signal.signal(sig, interrupt)
+
+
 def _render(report: Path) -> Path:
     "Render an executed report, unless its page is newer."
     from husai.report import render_html
@@ -84,6 +91,7 @@ def run(
     check_hook(config)
     claim_folder(out, config)
     typer.echo(f"{config.name} on {device}, results in {out}")
+    _interruptible()
     run_study(config, out, device, workers)
     typer.echo(f"report: {_render(Path(out) / 'report' / 'quick.ipynb')}")
 

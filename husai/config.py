@@ -7,18 +7,19 @@ __all__ = ['Format', 'Architecture', 'Strict', 'TaskConfig', 'ModelConfig', 'Act
            'StudyConfig', 'ConfigError', 'make_study', 'override', 'load_study', 'study_dict', 'study_schema']
 
 # %% ../nbs/01_config.ipynb #faf7b447
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .provenance import load_yaml, plain, stable_hash
+from .provenance import load_yaml, stable_hash
 
 # %% ../nbs/01_config.ipynb #6888954b
 class Strict(BaseModel):
     "A configuration section: unknown keys are refused, values are not converted silently, nothing changes after validation."
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -43,7 +44,7 @@ def _distinct(values: list, what: str) -> list:
 
 class TaskConfig(Strict):
     "The algorithmic task, whose answer is known."
-    p: int = Field(113, ge=3, description="Modulus of the addition, an integer above 2; the data are all p*p pairs.")
+    p: int = Field(113, ge=3, le=1000, description="Modulus of the addition, an integer above 2 and up to 1000; the data are all p*p pairs.")
     train_fraction: float = Field(0.5, gt=0, lt=1, description="Share of the pairs that the model is trained on, between 0 and 1, both excluded.")
     format: Format = Field("equals", description="How a pair becomes tokens for the models whose activations are studied: 'equals' (a b =), "
                                                  "'tuple' (a b), 'sequence' (BOS a + b =).")
@@ -128,7 +129,7 @@ class SAEConfig(Strict):
 class StabilityConfig(Strict):
     "Scores between seeds, and what they are compared with."
     null_draws: int = Field(20, ge=20, description="Seeded draws of each simulated chance level, at least 20.")
-    repartition_draws: int = Field(200, ge=1, description="Draws of the re-partition null; its smallest p-value is 1 / (draws + 1).")
+    repartition_draws: int = Field(200, ge=200, description="Draws of the re-partition null, at least 200; its smallest p-value is 1 / (draws + 1).")
     threshold: float = Field(0.7, gt=0, lt=1, description="Cosine from which a latent counts as shared (Paulo & Belrose 2025).")
 
 
@@ -155,12 +156,21 @@ class ConfigError(ValueError):
     "A configuration that cannot be run; the message is one line."
 
 
+def _description(loc: tuple) -> str:
+    "What the field at `loc` means, in brackets; its description names its range."
+    model, field = StudyConfig, None
+    for part in loc:
+        field = model.model_fields.get(part, field) if model else field
+        model = field.annotation if field and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) else None
+    return f" ({field.description.rstrip('.')})" if field and model is None else ""
+
+
 def _one_line(error: ValidationError) -> str:
     lines = []
     for e in error.errors():
         where = ".".join(str(part) for part in e["loc"])
         message = e["msg"].removeprefix("Value error, ")
-        value = "" if e["type"] == "value_error" else f", got {e['input']!r}"
+        value = "" if e["type"] == "value_error" else f", got {e['input']!r}{_description(e['loc'])}"
         lines.append(f"{where}: {message}{value}" if where else f"{message}{value}")
     return "; ".join(lines)
 
@@ -190,7 +200,7 @@ def override(
 ) -> dict:                # a copy with the settings in place
     "Apply `--set` settings; raises `ConfigError` where one is not of the form key=value."
     import yaml
-    data = plain(data)
+    data = deepcopy(data)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key: raise ConfigError(f"--set {setting!r} is not of the form section.key=value, such as sae.steps=500")

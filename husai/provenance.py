@@ -55,7 +55,7 @@ def plain(
 ):          # the same out of JSON's types only; NaN and infinity become None
     "`value` as JSON can hold it."
     if isinstance(value, dict): return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set): return [plain(v) for v in value]
+    if isinstance(value, list | tuple): return [plain(v) for v in value]
     if isinstance(value, torch.Tensor | np.ndarray | np.generic): return plain(value.tolist())
     if isinstance(value, float): return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int | bool): return value
@@ -101,6 +101,16 @@ def _is_disk_full(error: BaseException) -> bool:
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error) or "os error 28" in str(error)
 
 
+def _make_folder(folder: Path) -> None:
+    try: folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        if _is_disk_full(e): raise
+        raise NotADirectoryError(f"{folder} cannot be made a folder ({e.strerror}); choose another folder with --out") from None
+
+
+os.umask(_umask := os.umask(0))  # the only way to read it is to set it
+
+
 @contextmanager
 def atomic(
     path: str | Path,  # where the file shall be; its folder is made
@@ -109,16 +119,17 @@ def atomic(
     path = Path(path)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         yield part
         with open(part, "rb") as f: os.fsync(f.fileno())
+        part.chmod(0o666 & ~_umask)  # as any other file of the user's; safetensors would keep its own to its owner
         os.replace(part, path)
     except (OSError, SafetensorError) as e:
         if not _is_disk_full(e): raise
         raise OSError(errno.ENOSPC, f"the disk is full: {path} could not be written (results finished earlier are safe); "
                                     "free some space, or choose another folder with --out, and run the same command again") from None
     finally:
-        part.unlink(missing_ok=True)
+        if path.parent.is_dir(): part.unlink(missing_ok=True)
 
 # %% ../nbs/00_provenance.ipynb #a72c8c67
 def save_tensors(
@@ -214,6 +225,13 @@ def load_yaml(
     "Read a YAML file (never executing anything in it); raises `ValueError` where it is not YAML."
     import yaml
     path = _must_exist(path)
-    try: return yaml.safe_load(path.read_text(encoding="utf-8"))
+    class Strict(yaml.SafeLoader): "Refuses a key that comes twice, of which YAML keeps the last."
+    def mapping(loader, node, deep=False):
+        keys = [loader.construct_object(k, deep=True) for k, _ in node.value]
+        twice = [k for i, k in enumerate(keys) if k in keys[:i]]
+        if twice: raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} comes twice; keep one", node.start_mark)
+        return yaml.SafeLoader.construct_mapping(loader, node, deep)
+    Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, lambda loader, node: mapping(loader, node, True))
+    try: return yaml.load(path.read_text(encoding="utf-8"), Strict)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as e: raise ValueError(f"{path} is not valid YAML: {' '.join(str(e).split())}") from None
     except UnicodeDecodeError as e: raise ValueError(f"{path} is not text in UTF-8 ({e}); give a YAML file") from None

@@ -7,13 +7,17 @@ __all__ = ['resource', 'study_file', 'Run', 'plan', 'progress', 'finish', 'finis
            'claim_folder', 'run_study', 'run_report']
 
 # %% ../nbs/16_sweep.ipynb #f8ea2fd8
+import fcntl
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,7 +104,9 @@ def progress(
 ) -> Callable:   # `(done, total, note)`, as the library's training functions call it
     "A progress callback: to the study's progress bars when the notebook runs in a study, to a bar of its own elsewhere."
     path = os.environ.get("HUSAI_PROGRESS")
-    if path: return lambda done, total, note="": Path(path).write_text(f"{done} {total} {what} {note}")
+    def tell(done, total, note=""):
+        with suppress(OSError): Path(path).write_text(f"{done} {total} {what} {note}")  # a bar is not worth a run
+    if path: return tell
     from tqdm.auto import tqdm
     bar = tqdm(desc=what)
     def show(done, total, note=""):
@@ -116,16 +122,23 @@ def finish(
     **summary,           # what a reader of the run wants to know without opening its tables
 ) -> None:
     "Mark a run as finished: write its `run.json`, with the record of the code."
-    save_json(Path(folder) / "run.json", dict(provenance(parameters), run_hash=run_hash, **summary))
+    save_json(Path(folder) / "run.json", dict(provenance(parameters), run_hash=run_hash, files=_results(Path(folder)), **summary))
+
+
+def _results(folder: Path) -> dict:
+    "The result files of a run and their sizes in bytes."
+    return {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.suffix in (".safetensors", ".parquet", ".csv", ".json") and p.name != "run.json"
+            and not p.name.startswith(".")}
 
 
 def finished(
     folder: str | Path,  # the run's folder
     run: Run,            # as planned
 ) -> bool:
-    "Whether the folder holds this run's finished results."
-    path = Path(folder) / "run.json"
-    return path.is_file() and load_json(path).get("run_hash") == run.hash
+    "Whether the folder holds this run's finished results, every file of them at its full size."
+    try: found = load_json(Path(folder) / "run.json")
+    except (FileNotFoundError, ValueError): return False  # not finished, or damaged: then it runs again
+    return found.get("run_hash") == run.hash and found.get("files") == _results(Path(folder))
 
 # %% ../nbs/16_sweep.ipynb #a643c15b
 def choose_model(
@@ -158,36 +171,37 @@ def claim_folder(
     "Make the folder this study's, writing `study.yaml`; raises `ConfigError` when it is another's."
     path = Path(folder) / "study.yaml"
     if not path.is_file(): return save_yaml(path, study_dict(study))
-    old = load_yaml(path)
+    try: old = load_yaml(path)
+    except ValueError: old = None
     if not isinstance(old, dict): raise ConfigError(f"{path} is not a study's configuration; choose another folder with --out, or delete this one")
     differ = _differences(dict(old, description=study.description), study_dict(study))
     if differ: raise ConfigError(f"{folder} holds a different configuration ({'; '.join(differ[:3])}); "
                                  "choose another folder with --out, or delete this one")
 
 # %% ../nbs/16_sweep.ipynb #2c5459e7
-def _start(run: Run, study_folder: Path, device: str) -> subprocess.Popen:
-    folder = study_folder / run.id
-    folder.mkdir(parents=True, exist_ok=True)
+def _start(run: Run, study_folder: Path, device: str) -> tuple:
+    "The process of a run, and its log (which lies elsewhere, so that a full disk can still be reported)."
+    folder, log = study_folder / run.id, tempfile.TemporaryFile()  # noqa: SIM115
     (folder / "run.json").unlink(missing_ok=True)
     save_yaml(folder / "parameters.yaml", dict(study_folder=str(study_folder), folder=str(folder), run=run.parameters, run_hash=run.hash, device=device))
     env = dict(os.environ, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", NUMBA_NUM_THREADS="1", PYTHONHASHSEED="0", HUSAI_PROGRESS=str(folder / ".progress"),
                PYDEVD_DISABLE_FILE_VALIDATION="1", CUBLAS_WORKSPACE_CONFIG=":4096:8")
     command = [sys.executable, "-m", "papermill", str(_template(run.template)), str(folder / ".notebook.part.ipynb"), "-f", str(folder / "parameters.yaml"),
                "--cwd", str(folder), "-k", "python3", "--no-progress-bar", "--log-level", "ERROR"]
-    log = open(folder / ".log.part", "wb")  # noqa: SIM115
-    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True), log
 
 
 def _tidy(folder: Path, run: Run, ok: bool) -> None:
     part = folder / ".notebook.part.ipynb"
     if part.is_file(): part.replace(folder / (run.template if ok else "failed.ipynb"))
-    for name in (".log.part", ".progress", "parameters.yaml", *(["failed.ipynb"] if ok else [])): (folder / name).unlink(missing_ok=True)
+    for name in (".progress", "parameters.yaml", *(["failed.ipynb"] if ok else [])): (folder / name).unlink(missing_ok=True)
 
 
-def _why(folder: Path) -> str:
+def _why(folder: Path, log) -> str:
     "The last line of a failed run's log, which is where Python names the error."
-    log = (folder / ".log.part").read_text(errors="replace")
-    if "No space left" in log: return "the disk is full; free some space, or choose another folder with --out, and run the same command again"
+    log.seek(0)
+    log = log.read().decode(errors="replace")
+    if "No space left" in log or shutil.disk_usage(folder).free < 2**20: return "the disk is full; free some space, or choose another folder with --out, and run the same command again"
     lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", log).splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"\w*(Error|Exception|Interrupt)\b.*:", line)]
     return (errors or lines or ["it ended without a word"])[-1]
@@ -195,10 +209,10 @@ def _why(folder: Path) -> str:
 
 def _stop(processes) -> None:
     "End papermill's processes and with them their kernels."
-    for sig in (signal.SIGINT, signal.SIGKILL):
+    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):  # the first is ignored by the children of a shell's background job
         for p in processes:
             if p.poll() is None: os.killpg(p.pid, sig)
-        until = time.monotonic() + 5
+        until = time.monotonic() + 3
         while time.monotonic() < until and any(p.poll() is None for p in processes): time.sleep(0.05)
 
 # %% ../nbs/16_sweep.ipynb #17630ccd
@@ -242,6 +256,19 @@ def run_study(
     "Run what is not finished of a study; raises `StudyError` when a run fails, `KeyboardInterrupt` when interrupted."
     out = Path(out).resolve()
     claim_folder(out, study)
+    with _alone(out): return _run_waiting(study, out, device, workers)
+
+
+@contextmanager
+def _alone(out: Path):
+    "Hold the folder's lock, which the system frees however the process ends."
+    with open(out / ".lock", "w") as lock:
+        try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError: raise StudyError(f"another husai is at work in {out}; wait for it, or choose another folder with --out") from None
+        yield
+
+
+def _run_waiting(study: StudyConfig, out: Path, device: str, workers: int) -> Path:
     runs = plan(study)
     waiting = [r for i, r in enumerate(runs) if not finished(out / r.id, r)]
     workers = workers or (len(os.sched_getaffinity(0)) if device == "cpu" else 1)
@@ -260,7 +287,7 @@ def run_report(
     *runs, report = plan(study)
     missing = [r.id for r in runs if not finished(out / r.id, r)]
     if missing: raise StudyError(f"{len(missing)} runs of {out} are not finished ({', '.join(missing[:3])}, ...); finish them first with: husai run {out / 'study.yaml'} --out {out}")
-    _work([report], out, "cpu", 1, _Bars([report], len(runs)))
+    with _alone(out): _work([report], out, "cpu", 1, _Bars([report], len(runs)))
     return out / report.id / report.template
 
 # %% ../nbs/16_sweep.ipynb #5b14e765
@@ -272,20 +299,20 @@ def _work(waiting: list, out: Path, device: str, workers: int, bars: _Bars) -> N
                 blocked = {r.id for r in waiting} | {r.id for r, *_ in working.values()} | set(failed)
                 for run in [r for r in waiting if not blocked & set(r.needs)][:workers - len(working)]:
                     waiting.remove(run)
-                    working[run.id] = run, _start(run, out, device), time.monotonic()
+                    working[run.id] = run, *_start(run, out, device), time.monotonic()
                     bars.start(run)
                 if not working: break  # what is left needs something that failed
                 time.sleep(0.1)
-                for run, process, since in list(working.values()):
+                for run, process, log, since in list(working.values()):
                     bars.poll(run, out / run.id)
                     if process.poll() is None: continue
                     del working[run.id]
                     ok = process.returncode == 0 and finished(out / run.id, run)
-                    if not ok: failed[run.id] = _why(out / run.id)
+                    if not ok: failed[run.id] = _why(out / run.id, log)
                     _tidy(out / run.id, run, ok)
                     bars.stop(run, time.monotonic() - since, ok)
     except BaseException:
-        _stop([p for _, p, _ in working.values()])
+        _stop([process for _, process, *_ in working.values()])
         for run, *_ in working.values(): _tidy(out / run.id, run, finished(out / run.id, run))
         raise
     for id, why in failed.items():

@@ -44,12 +44,12 @@ def summary(
     scores: pd.DataFrame,   # of all banks
     chance: pd.DataFrame,
     members: pd.DataFrame,
-) -> pd.DataFrame:          # source, architecture, width, sparsity, pw_mcc, low, high, n_alive, iso, corrected_iso, dealt_again, corrected_dealt, p_dealt, explained_variance, l0, dead_fraction
+) -> pd.DataFrame:          # source, architecture, width, sparsity, pw_mcc, low, high, recall, precision, n_alive, iso, corrected_iso, iso_subspace, gauss_cov, step_0, dealt_again, corrected_dealt, p_dealt, explained_variance, l0, dead_fraction
     "One row a configuration."
     key = CONFIGURATION
-    out = primary(scores)[[*key, "value", "low", "high", "n_latents"]].rename(columns=dict(value="pw_mcc", n_latents="n_alive"))
+    out = primary(scores)[[*key, "value", "low", "high", "recall", "precision", "n_latents"]].rename(columns=dict(value="pw_mcc", n_latents="n_alive"))
     levels = primary(chance)
-    for null, names in (("iso", ["iso", "corrected_iso"]), ("iso_subspace", ["iso_subspace"]), ("re_partition", ["dealt_again", "corrected_dealt", "p_dealt"])):
+    for null, names in (("iso", ["iso", "corrected_iso"]), ("iso_subspace", ["iso_subspace"]), ("gauss_cov", ["gauss_cov"]), ("step_0", ["step_0"]), ("re_partition", ["dealt_again", "corrected_dealt", "p_dealt"])):
         columns = ["mean", "corrected", "p_value"] if len(names) == 3 else ["mean", "corrected"][:len(names)]
         out = out.merge(levels[levels.null == null][[*key, *columns]].rename(columns=dict(zip(columns, names, strict=True))), on=key, how="left")
     means = members.groupby(key, as_index=False)[["explained_variance", "l0", "dead_fraction", "in_subspace"]].mean()
