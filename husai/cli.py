@@ -126,7 +126,9 @@ def publish(
     """
     from husai.report import publish as publish_report
     _study_of(folder)
-    for path in publish_report(folder, root): typer.echo(path)
+    written = publish_report(folder, root)
+    for path in written: typer.echo(path)
+    if not any(p.suffix == ".svg" for p in written): typer.echo("no SVG was drawn, since kaleido found no Chrome or Chromium: install one and publish again, or README keeps an older picture", err=True)
 
 
 @app.command()
