@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -253,7 +254,9 @@ def run_study(
     device: str = "cpu",      # where models and banks are trained: "cpu", "cuda", "cuda:1"
     workers: int = 0,         # runs at a time; 0: the number of cores on the CPU, one on a GPU
 ) -> Path:                    # the study's folder
-    "Run what is not finished of a study; raises `StudyError` when a run fails, `KeyboardInterrupt` when interrupted."
+    "Run what is not finished of a study; raises `StudyError` when a run fails, `KeyboardInterrupt` when interrupted, `ModuleNotFoundError` without the extra `study`."
+    missing = [name for name in ("papermill", "ipykernel", "transformer_lens") if find_spec(name) is None]
+    if missing: raise ModuleNotFoundError(f"{', '.join(missing)} not installed")
     out = Path(out).resolve()
     claim_folder(out, study)
     with _alone(out): return _run_waiting(study, out, device, workers)
@@ -318,4 +321,5 @@ def _work(waiting: list, out: Path, device: str, workers: int, bars: _Bars) -> N
     for id, why in failed.items():
         notebook = out / id / "failed.ipynb"
         more = f" ({len(failed)} runs failed)" if len(failed) > 1 else ""
-        raise StudyError(f"{id} failed{more}: {why.rstrip('.')}. Its notebook is {notebook}; finished runs are kept")
+        where = f". Its notebook is {notebook}" if notebook.is_file() else ""
+        raise StudyError(f"{id} failed{more}: {why.rstrip('.')}{where}; finished runs are kept")
