@@ -95,7 +95,7 @@ def run(
     run_study(config, out, device, workers)
     typer.echo(f"report: {_render(Path(out) / 'report' / 'quick.ipynb')}")
 
-
+# %% ../nbs/17_cli.ipynb #465466ce
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A study's folder.")] = Path("_runs/quick"),

@@ -215,7 +215,7 @@ def override(
 
 
 
-
+# %% ../nbs/01_config.ipynb #72fcfd98
 def load_study(
     path: str | Path,              # a YAML file
     settings: list[str] | None = None,  # `section.key=value` overrides
@@ -227,7 +227,7 @@ def load_study(
     if not isinstance(data, dict): raise ConfigError(f"{path} holds no sections; a study's file has lines such as 'sae:' and, below it, '  steps: 500'")
     return make_study(_numbers(override(data, settings or [])), Path(path).name)
 
-
+# %% ../nbs/01_config.ipynb #b2762768
 def study_dict(
     study: StudyConfig,  # validated
 ) -> dict:               # out of plain types, every default written out; `make_study` takes it back

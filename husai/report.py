@@ -71,6 +71,7 @@ table { border: 0 !important; } th, td { padding: .25em .6em; text-align: right;
 .jp-RenderedHTMLCommon, .output_html { overflow-x: auto; } .prompt, .jp-InputPrompt, .jp-OutputPrompt { display: none; } img { max-width: 100%; }
 """
 
+# %% ../nbs/15_report.ipynb #6cb6c04c
 _page = """{%- extends 'basic/index.html.j2' -%}
 {%- block input_group -%}<details class="code"><summary>code</summary>{{ super() }}</details>{%- endblock input_group -%}
 {%- block in_prompt -%}{%- endblock in_prompt -%}{%- block output_prompt -%}{%- endblock output_prompt -%}"""
@@ -101,7 +102,7 @@ def _with_contents(body: str) -> str:
     title = re.search(r"</h1>.*?</div>", body, flags=re.S)
     return body[:title.end()] + nav + body[title.end():] if title else nav + body
 
-
+# %% ../nbs/15_report.ipynb #d6a70030
 def render_html(
     notebook: str | Path,  # executed
     page: str | Path,      # the HTML file to write; plotly's library is put beside it
