@@ -130,6 +130,13 @@ class Codes(NamedTuple):
     def at(self, v: Tensor) -> Tensor:  # v [m] -> the value of each entry's latent, to calculate with `values`
         return v if self.latents is None else v[self.latents]
 
+    def within(self, t: Tensor) -> Tensor:  # t, shaped like `values` -> t, zero where nothing was kept; in place
+        return t if self.latents is not None else torch.ops.aten.threshold_backward.grad_input(t, self.values, 0, grad_input=t)
+
+    def active(self) -> Tensor:  # [m] bool, the latents with a positive value
+        if self.latents is None: return self.values.amax(0) > 0
+        return torch.zeros(self.width, dtype=torch.bool, device=self.values.device).index_fill_(0, self.latents[self.values > 0].long(), True)
+
     def dense(self) -> Tensor:  # [B, m]
         if self.latents is None: return self.values
         rows = torch.repeat_interleave(self.starts.diff())
