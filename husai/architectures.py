@@ -108,6 +108,8 @@ class BatchTopK(TopK):
         if bank.threshold.isnan().any(): return pre * (select_batch(by.detach(), self.sparsity).acts > 0)
         return pre * (by > bank.threshold[:, None, None])
 
+    def rescale(self, bank, f): bank.threshold /= f[:, 0]
+
     def codes(self, member, x, norms):
         codes, old = batch_topk_codes(x, member.W_enc.T, member.b_enc, member.sparsity, member.room, norms), member.state["threshold"]
         if len(codes.values):
@@ -125,8 +127,8 @@ class JumpReLU(Architecture):
         self,
         l0: float | list,          # `[S]` active latents an input to aim for, one for each member; 0: no aim (an autoencoder from elsewhere)
         coefficient: float = 1.,   # of the penalty (L0 / target - 1)²
-        bandwidth: float = .1,     # ε, the width of the band in which a threshold is pulled at
-        threshold: float = .1,     # where the thresholds start
+        bandwidth: float = .3,     # ε, the width of the band in which a threshold is pulled at
+        threshold: float = 1.,     # where the thresholds start
         dead_after: int = 12_800,  # training inputs after which a silent latent counts as dead
     ): super().__init__(l0, coefficient=coefficient, bandwidth=bandwidth, threshold=threshold, dead_after=dead_after)
 
@@ -137,6 +139,7 @@ class JumpReLU(Architecture):
             if not self.settings[name] > 0: raise ValueError(f"{name} must be positive, got {self.settings[name]}")
 
     def start(self, m): return dict(log_threshold=torch.full((m,), self.settings["threshold"]).log())
+    def rescale(self, bank, f): bank.log_threshold.data -= f.log()
     def encode(self, bank, pre): return pre * (pre > bank.log_threshold.exp()[:, None])
 
     def loss(self, member, x):
@@ -168,6 +171,7 @@ class Gated(Architecture):
     def check(self, width): _not_negative("an L1 coefficient", self.sparsity)
     def warmed(self, sparsity, share, width): return sparsity * share
     def start(self, m): return dict(r_mag=torch.zeros(m), b_mag=torch.zeros(m))
+    def rescale(self, bank, f): bank.b_mag.data /= f
 
     def encode(self, bank, pre):
         magnitude = (pre - bank.b_enc[:, None]) * bank.r_mag.exp()[:, None] + bank.b_mag[:, None]

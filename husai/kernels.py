@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['dense_from', 'Kth', 'kth_largest', 'Kept', 'keep_largest', 'topk', 'batch_topk', 'select_batch', 'Codes', 'use_route',
            'loops_for', 'Room', 'topk_codes', 'batch_topk_codes', 'above_codes', 'decode', 'slopes', 'residual',
-           'Order', 'order', 'sum_rows', 'sum_entries']
+           'Order', 'order', 'sum_rows', 'sum_entries', 'project_rows', 'unit_rows']
 
 # %% ../nbs/09_kernels.ipynb #7a683006
 from contextlib import contextmanager
@@ -159,9 +159,11 @@ def use_route(
 
 @cache
 def _loops():
-    try: from husai import loops
+    try:
+        from husai import loops
+
+        return loops
     except ImportError: return None
-    return loops
 
 
 def loops_for(t: Tensor):
@@ -373,3 +375,17 @@ def sum_entries(weights: Tensor, by: Order, out: Tensor) -> Tensor:
     if loops is None: return out.copy_(torch.segment_reduce(weights, "sum", offsets=by.first, initial=0))
     loops.sum_entries(*_numpy(weights, by.first, out))
     return out
+
+# %% ../nbs/09_kernels.ipynb #4adf1ce9
+def project_rows(g: Tensor, W: Tensor) -> None:
+    "Take from each row of `g`, in place, its part along the row of `W`, which has unit norm; both `[m, d]`."
+    loops = loops_for(g)
+    if loops is None: g.sub_((g * W).sum(-1, keepdim=True) * W)
+    else: loops.project_rows(*_numpy(g, W))
+
+
+def unit_rows(W: Tensor) -> None:
+    "Put each row of `W [m, d]` to unit norm, in place."
+    loops = loops_for(W)
+    if loops is None: W.div_(torch.linalg.vector_norm(W, dim=-1, keepdim=True))
+    else: loops.unit_rows(W.numpy())

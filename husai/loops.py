@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['has_compress', 'jit', 'append16', 'append', 'count', 'bracket', 'border', 'keep_k', 'pick_k', 'topk_row', 'add_bias',
            'topk_rows', 'above_rows', 'count_rows', 'count_above', 'keep_rows', 'add_rows', 'dot_rows', 'decode_rows',
-           'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries']
+           'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries', 'project_rows', 'unit_rows']
 
 # %% ../nbs/08_loops.ipynb #8bebc042
 import numpy as np
@@ -315,3 +315,22 @@ def sum_entries(weights, first, out):
     for j in range(out.shape[0]):
         out[j] = 0
         for p in range(first[j], first[j + 1]): out[j] += weights[p]
+
+# %% ../nbs/08_loops.ipynb #67189e40
+@jit
+def project_rows(g, W):
+    "Take from each row of `g` its part along the row of `W`."
+    for i in range(g.shape[0]):
+        s = g.dtype.type(0)
+        for j in range(g.shape[1]): s += g[i, j] * W[i, j]
+        for j in range(g.shape[1]): g[i, j] -= s * W[i, j]
+
+
+@jit
+def unit_rows(W):
+    "Put each row to unit norm."
+    for i in range(W.shape[0]):
+        s = W.dtype.type(0)
+        for j in range(W.shape[1]): s += W[i, j] * W[i, j]
+        s = 1 / np.sqrt(s)
+        for j in range(W.shape[1]): W[i, j] *= s

@@ -56,6 +56,8 @@ class Architecture:
 
     def warmed(self, sparsity, share: float, width: int): return sparsity  # a member's sparsity when `share` of the warm-up is over
 
+    def rescale(self, bank, f: Tensor) -> None: "Divide by `f [S, 1]` whatever of its own is in units of the inputs."
+
     def encode(self, bank, pre: Tensor) -> Tensor: raise NotImplementedError
 
     def loss(self, member, x: Tensor) -> Loss: raise NotImplementedError
