@@ -43,11 +43,7 @@ class ReLU(Architecture):
         total = error + l1 * float((sums if norms is None else sums * norms).sum())
         backward(member, x, codes, by, r, codes.within(d_acts.add_(l1 if norms is None else l1 * codes.at(norms))))
         if norms is not None: member.grads["W_dec"].addcmul_((sums / norms)[:, None], member.W_dec, value=l1)
-        return Loss(total, error, _l0(codes, x), by.active)
-
-
-def _l0(codes: Codes, x: Tensor) -> float:
-    return (len(codes.values) if codes.latents is not None else int((codes.values > 0).sum())) / len(x)
+        return Loss(total, error, codes.count / len(x), by.active)
 
 # %% ../nbs/11_architectures.ipynb #0d6c8702
 class TopK(Architecture):
@@ -87,7 +83,7 @@ class TopK(Architecture):
         error, r, d_acts = reconstruct(member, x, codes)
         by = order(codes, member.room)
         backward(member, x, codes, by, r, d_acts)
-        return Loss(error + revive(member, x, r, self.settings["aux"]), error, _l0(codes, x), by.active)
+        return Loss(error + revive(member, x, r, self.settings["aux"]), error, codes.count / len(x), by.active)
 
 # %% ../nbs/11_architectures.ipynb #02b9bb88
 class BatchTopK(TopK):
@@ -235,7 +231,6 @@ class Matryoshka(BatchTopK):
 
 def _between(codes: Codes, lo: int, hi: int) -> Codes:
     "The entries of latents `lo` to `hi`, as codes of a dictionary of `hi - lo`."
-    if codes.latents is None: return Codes(codes.values[:, lo:hi], None, None, hi - lo)
     keep = (codes.latents >= lo) & (codes.latents < hi)
     starts = torch.nn.functional.pad(keep.cumsum(0), (1, 0))[codes.starts.long()].int()
-    return Codes(codes.values[keep], codes.latents[keep] - lo, starts, hi - lo)
+    return Codes(codes.values[keep], codes.latents[keep] - lo, starts, hi - lo, int(starts[-1]))

@@ -41,7 +41,7 @@ def load_bank(
     "Read a bank, or one of its members; raises `FileNotFoundError`, or `ValueError` for a file that holds no bank."
     record = _bank_record(path)
     kind, seeds = record["architecture"], record["seeds"]
-    sparsity, lr = kind["sparsity"], record.get("lr", [2e-3] * len(seeds))
+    sparsity, lr = kind["sparsity"], record.get("lr", [4e-3] * len(seeds))
     if member is None: tensors = load_tensors(path)[0]
     else:
         if not 0 <= member < len(seeds): raise ValueError(f"member must be between 0 and {len(seeds) - 1}, got {member}")

@@ -8,6 +8,7 @@ __all__ = ['dense_from', 'Kth', 'kth_largest', 'Kept', 'keep_largest', 'topk', '
            'Order', 'order', 'sum_rows', 'sum_entries', 'project_rows', 'unit_rows']
 
 # %% ../nbs/09_kernels.ipynb #7a683006
+import math
 from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
@@ -126,6 +127,7 @@ class Codes(NamedTuple):
     latents: Tensor | None  # `[n]` int32, where each belongs; None: dense
     starts: Tensor | None   # `[B + 1]` int32, where each input's entries begin
     width: int              # m
+    count: int              # entries kept
 
     def at(self, v: Tensor) -> Tensor:  # v [m] -> the value of each entry's latent, to calculate with `values`
         return v if self.latents is None else v[self.latents]
@@ -134,7 +136,7 @@ class Codes(NamedTuple):
         return t if self.latents is not None else torch.ops.aten.threshold_backward.grad_input(t, self.values, 0, grad_input=t)
 
     def active(self) -> Tensor:  # [m] bool, the latents with a positive value
-        if self.latents is None: return self.values.amax(0) > 0
+        if self.latents is None: return self.values.sum(0) > 0
         return torch.zeros(self.width, dtype=torch.bool, device=self.values.device).index_fill_(0, self.latents[self.values > 0].long(), True)
 
     def dense(self) -> Tensor:  # [B, m]
@@ -178,7 +180,7 @@ class Room:
     def __init__(self, like: Tensor): self.like, self.held = like, {}
 
     def __call__(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        n, t, dtype = int(np.prod(shape)), self.held.get(name), dtype or self.like.dtype
+        n, t, dtype = math.prod(shape), self.held.get(name), dtype or self.like.dtype
         if t is None or t.numel() < n or t.dtype != dtype: self.held[name] = t = torch.empty(n, dtype=dtype, device=self.like.device)
         return t[:n].view(shape)
 
@@ -202,12 +204,12 @@ def _all(x: Tensor, W: Tensor, room: Room) -> Tensor:
 
 def _empty_codes(n: int, rows: int, width: int, room: Room) -> Codes:
     starts = room("starts", rows + 1, dtype=torch.int32).zero_()
-    return Codes(room("values", n), room("latents", n, dtype=torch.int32), starts, width)
+    return Codes(room("values", n), room("latents", n, dtype=torch.int32), starts, width, 0)
 
 
 def _cut(codes: Codes) -> Codes:
     n = int(codes.starts[-1])
-    return codes._replace(values=codes.values[:n], latents=codes.latents[:n])
+    return codes._replace(values=codes.values[:n], latents=codes.latents[:n], count=n)
 
 
 def _numpy(*tensors: Tensor): return (t.numpy() for t in tensors)
@@ -217,7 +219,7 @@ def _collect(acts: Tensor, kept: Tensor | None = None) -> Codes:
     "Codes of dense activations `[B, m]`; of the entries that are not zero, or that `kept` names."
     rows, latents = (acts if kept is None else kept).nonzero(as_tuple=True)
     starts = F.pad(torch.bincount(rows, minlength=len(acts)).cumsum(0), (1, 0)).int()
-    return Codes(acts[rows, latents], latents.int(), starts, acts.shape[1])
+    return Codes(acts[rows, latents], latents.int(), starts, acts.shape[1], len(latents))
 
 
 def _refined(codes: Codes, x: Tensor, W: Tensor, b: Tensor, scale: Tensor | None, room: Room) -> Codes:
@@ -226,7 +228,7 @@ def _refined(codes: Codes, x: Tensor, W: Tensor, b: Tensor, scale: Tensor | None
     if scale is not None: values *= codes.at(scale)
     keep = ~(values <= 0)
     starts = F.pad(keep.cumsum(0), (1, 0))[codes.starts.long()].int()
-    return Codes(values[keep], codes.latents[keep], starts, codes.width)
+    return Codes(values[keep], codes.latents[keep], starts, codes.width, int(starts[-1]))
 
 # %% ../nbs/09_kernels.ipynb #17e0d491
 def topk_codes(
@@ -299,15 +301,28 @@ def above_codes(
     floor: Tensor | None = None,  # `[m]` each latent's floor; None: zero, and the codes may be dense
 ) -> Codes:
     "Entries of `x W + b` above a floor."
-    loops, pre, least = loops_for(x), _all(x, W, b, None, room), _smallest_positive(x.dtype)
-    if floor is None:
-        n = int((~(pre <= 0)).sum()) if loops is None else loops.count_rows(pre.numpy(), pre.numpy().dtype.type(least))
-        if n > dense_from * pre.numel(): return Codes(pre.clamp_min_(0), None, None, len(W))
-    if loops is None: return _collect(pre, ~(pre <= (0 if floor is None else floor)))
-    none = b[:0].numpy()
-    if floor is not None: n = loops.count_above(pre.numpy(), floor.numpy())
-    codes = _empty_codes(n + 1, len(x), len(W), room)
-    assert loops.above_rows(pre.numpy(), none, none, none if floor is None else floor.numpy(), pre.numpy().dtype.type(least), *_numpy(*codes[:3]), 0)
+    loops = loops_for(x)
+    if floor is None: return _positive(x, W, b, room, loops)
+    pre = _all(x, W, b, None, room)
+    if loops is None: return _collect(pre, ~(pre <= floor))
+    return _reaching(pre, floor.numpy(), loops.count_above(pre.numpy(), floor.numpy()), room, loops)
+
+
+def _positive(x: Tensor, W: Tensor, b: Tensor, room: Room, loops) -> Codes:
+    if loops is None:
+        pre = _all(x, W, b, None, room).clamp_min_(0)
+        n = int((pre != 0).sum())
+    else:
+        pre = torch.mm(x, W.T, out=room("all pre", len(x), len(W)))
+        n = loops.relu_rows(pre.numpy(), b.numpy())
+    if n > dense_from * pre.numel(): return Codes(pre, None, None, len(W), n)
+    return _collect(pre) if loops is None else _reaching(pre, b[:0].numpy(), n, room, loops)
+
+
+def _reaching(pre: Tensor, floor: np.ndarray, n: int, room: Room, loops) -> Codes:
+    codes, none, least = _empty_codes(n + 1, len(pre), pre.shape[1], room), floor[:0], pre.numpy().dtype.type(_smallest_positive(pre.dtype))
+    fits = loops.above_rows(pre.numpy(), none, none, floor, least, *_numpy(*codes[:3]), 0)
+    if not fits: raise RuntimeError(f"{n} entries were counted but more were found; this is an error in husai.kernels")
     return _cut(codes)
 
 # %% ../nbs/09_kernels.ipynb #3416e63a
@@ -329,12 +344,13 @@ def slopes(codes: Codes, W: Tensor, r: Tensor, out: Tensor) -> Tensor:
     return out
 
 
-def residual(codes: Codes, W: Tensor, r: Tensor, out: Tensor) -> tuple:  # sum of r², r, the slopes
+def residual(codes: Codes, W: Tensor, r: Tensor, out: Tensor, scale: float = 1.) -> tuple:  # sum of r², scale · r, the slopes of that
     "`decode`, then `slopes`, in one walk."
     loops = loops_for(r)
-    if loops is not None and codes.latents is not None: return loops.residual_rows(*_numpy(*codes[:3], W, r, out)), r, out
+    if loops is not None and codes.latents is not None: return loops.residual_rows(*_numpy(*codes[:3], W), scale, r.numpy(), out.numpy()), r, out
     decode(codes, W, r)
-    return float(torch.linalg.vector_norm(r, dtype=torch.float64).square()), r, slopes(codes, W, r, out)
+    total = float(torch.linalg.vector_norm(r, dtype=torch.float64).square())
+    return total, r.mul_(scale), slopes(codes, W, r, out)
 
 # %% ../nbs/09_kernels.ipynb #11e00884
 class Order(NamedTuple):
@@ -347,7 +363,7 @@ class Order(NamedTuple):
 
 def order(codes: Codes, room: Room) -> Order:
     "Sort the entries of `codes` by latent, keeping their order within one."
-    if codes.latents is None: return Order(None, None, None, codes.values.amax(0) > 0)
+    if codes.latents is None: return Order(None, None, None, codes.active())
     loops, n = loops_for(codes.values), len(codes.values)
     if loops is None:
         entries = codes.latents.argsort(stable=True)
@@ -362,18 +378,18 @@ def order(codes: Codes, room: Room) -> Order:
 def sum_rows(weights: Tensor, by: Order, x: Tensor, out: Tensor) -> Tensor:
     "For each latent the sum of `weights · x[row]` over its entries, in `out [m, d]`; `weights` as in the codes."
     if by.first is None: return torch.mm(weights.T, x, out=out)
-    loops, weights = loops_for(x), weights[by.entries]
-    if loops is None: return out.copy_(F.embedding_bag(by.rows, x, by.first[:-1], mode="sum", per_sample_weights=weights))
-    loops.sum_rows(*_numpy(weights, by.first, by.rows, x, out))
+    loops = loops_for(x)
+    if loops is None: return out.copy_(F.embedding_bag(by.rows, x, by.first[:-1], mode="sum", per_sample_weights=weights[by.entries]))
+    loops.sum_rows(*_numpy(weights, by.first, by.rows, by.entries, x, out))
     return out
 
 
 def sum_entries(weights: Tensor, by: Order, out: Tensor) -> Tensor:
     "For each latent the sum of `weights` over its entries, in `out [m]`."
     if by.first is None: return torch.sum(weights, 0, out=out)
-    loops, weights = loops_for(weights), weights[by.entries]
-    if loops is None: return out.copy_(torch.segment_reduce(weights, "sum", offsets=by.first, initial=0))
-    loops.sum_entries(*_numpy(weights, by.first, out))
+    loops = loops_for(weights)
+    if loops is None: return out.copy_(torch.segment_reduce(weights[by.entries], "sum", offsets=by.first, initial=0))
+    loops.sum_entries(*_numpy(weights, by.first, by.entries, out))
     return out
 
 # %% ../nbs/09_kernels.ipynb #4adf1ce9

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['has_compress', 'jit', 'append16', 'append', 'count', 'bracket', 'border', 'keep_k', 'pick_k', 'topk_row', 'add_bias',
            'topk_rows', 'above_rows', 'count_rows', 'count_above', 'keep_rows', 'add_rows', 'dot_rows', 'decode_rows',
-           'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries', 'project_rows', 'unit_rows']
+           'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries', 'relu_rows', 'project_rows',
+           'unit_rows']
 
 # %% ../nbs/08_loops.ipynb #8bebc042
 import numpy as np
@@ -273,15 +274,17 @@ def slope_rows(latents, starts, W, r, slopes):
 
 
 @jit
-def residual_rows(values, latents, starts, W, r, slopes):
-    "Both, row by row; returns the sum of the squares of `r`."
+def residual_rows(values, latents, starts, W, scale, r, slopes):
+    "Both, row by row, with `r` times `scale` in between; returns the sum of the squares of `r` before that."
     total = 0.
     for b in range(r.shape[0]):
         add_rows(values, latents, starts[b], starts[b + 1], W, r[b])
-        dot_rows(r[b], latents, starts[b], starts[b + 1], W, slopes)
         square = r.dtype.type(0)
-        for j in range(r.shape[1]): square += r[b, j] * r[b, j]
+        for j in range(r.shape[1]):
+            square += r[b, j] * r[b, j]
+            r[b, j] *= scale
         total += square
+        dot_rows(r[b], latents, starts[b], starts[b + 1], W, slopes)
     return total
 
 # %% ../nbs/08_loops.ipynb #9a6c76fe
@@ -302,19 +305,40 @@ def by_latent(latents, starts, first, rows, entries):
 
 
 @jit
-def sum_rows(weights, first, rows, x, out):
-    "`out[l] = sum of weights[p] · x[rows[p]]` over the entries of latent `l`; `weights` sorted by latent."
+def sum_rows(weights, first, rows, entries, x, out):
+    "`out[l] = sum of weights[entries[p]] · x[rows[p]]` over the places `p` of latent `l`."
+    longest = 0
+    for j in range(out.shape[0]): longest = max(longest, first[j + 1] - first[j])
+    own = np.empty(longest, weights.dtype)
     for j in range(out.shape[0]):
+        n = first[j + 1] - first[j]
+        for p in range(n): own[p] = weights[entries[first[j] + p]]
         out[j] = 0
-        add_rows(weights, rows, first[j], first[j + 1], x, out[j])
+        add_rows(own, rows[first[j]:first[j + 1]], 0, n, x, out[j])
 
 
 @jit
-def sum_entries(weights, first, out):
-    "`out[l] = sum of weights[p]` over the entries of latent `l`."
+def sum_entries(weights, first, entries, out):
+    "`out[l] = sum of weights[entries[p]]` over the places `p` of latent `l`."
     for j in range(out.shape[0]):
-        out[j] = 0
-        for p in range(first[j], first[j + 1]): out[j] += weights[p]
+        s = out.dtype.type(0)
+        for p in range(first[j], first[j + 1]): s += weights[entries[p]]
+        out[j] = s
+
+
+@jit
+def relu_rows(pre, bias):
+    "Add the bias and set to zero what is not positive, in place; returns how many entries stay (a NaN stays)."
+    n = 0
+    for b in range(pre.shape[0]):
+        kept = np.int32(0)
+        for j in range(pre.shape[1]):
+            x = pre[b, j] + bias[j]
+            stays = not (x <= 0)
+            pre[b, j] = x if stays else pre.dtype.type(0)
+            kept += np.int32(stays)
+        n += kept
+    return n
 
 # %% ../nbs/08_loops.ipynb #67189e40
 @jit

@@ -89,7 +89,7 @@ class SAEBank(nn.Module):
         architecture: Architecture,     # one sparsity for each member
         seeds: list[int],               # `[S]`
         tensors: dict,                  # W_enc [S, d, m], b_enc [S, m], W_dec [S, m, d], b_dec [S, d], own weights and state by name
-        lr: float | list[float] = 2e-3, # `[S]` peak learning rates, or one for all
+        lr: float | list[float] = 4e-3, # `[S]` peak learning rates, or one for all
     ):
         super().__init__()
         self.architecture, self.seeds = architecture, [int(s) for s in seeds]
@@ -131,7 +131,7 @@ def init_bank(
     d: int,                         # dimension of the inputs
     m: int,                         # width: latents of each member
     seeds: list[int],               # `[S]` members' seeds
-    lr: float | list[float] = 2e-3, # `[S]` peak learning rates, or one for all
+    lr: float | list[float] = 4e-3, # `[S]` peak learning rates, or one for all
     tied: bool = True,              # start the encoder as the decoder's transpose; else from a stream of its own
     shared: int | None = None,      # start all members as this seed would
     norm: float = 1.,               # length of the decoder rows; other than 1 only where training leaves it free
@@ -199,8 +199,8 @@ def reconstruct(member: Member, x: Tensor, codes: Codes) -> Reconstruction:  # x
     "Decode `codes` and compare with `x`."
     B, d = x.shape
     slopes = member.room("slopes", *codes.values.shape)
-    total, r, slopes = residual(codes, member.W_dec, torch.neg(x, out=member.room("r", B, d)), slopes)
-    return Reconstruction(total / (B * d), r.mul_(2 / (B * d)), slopes.mul_(2 / (B * d)))
+    total, r, slopes = residual(codes, member.W_dec, torch.neg(x, out=member.room("r", B, d)), slopes, 2 / (B * d))
+    return Reconstruction(total / (B * d), r, slopes)
 
 # %% ../nbs/10_sae.ipynb #5f0a6978
 def backward(member: Member, x: Tensor, codes: Codes, by: Order, r: Tensor, d_pre: Tensor) -> None:

@@ -28,7 +28,7 @@ from .sae import Loss, Member, SAEBank
 @dataclass(frozen=True)
 class Recipe:
     "How a bank is trained; raises `ValueError` for options that make no sense."
-    steps: int = 1500               # updates
+    steps: int = 3000               # updates
     batch: int = 512                # inputs of each member a step
     warmup: int = 50                # steps of linear warm-up of the learning rate
     decay: float = .2               # share of the run, at its end, over which the rate falls to zero
