@@ -5,12 +5,13 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test lab site publish readme
+.PHONY: help study report test lab site publish readme anchor
 help:
 	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
 	@echo "make test     every check: export, notebooks, lint, a tiny study"
 	@echo "make lab      JupyterLab on the notebooks"
 	@echo "make report   execute and render the quick study's report anew"
+	@echo "make anchor   a published experiment's 30,000 steps (an hour or so)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
 	@echo "make readme   README.md from nbs/index.ipynb"
 	@echo "make site     the Quarto website"
@@ -25,6 +26,8 @@ test: .venv/.dev
 	@python .ci/checks.py
 lab: .venv/.dev
 	@jupyter lab nbs/index.ipynb
+anchor: .venv/.study
+	@mkdir -p _runs/anchor && papermill nbs/sweeps/anchor.ipynb _runs/anchor/anchor.ipynb
 readme: .venv/.dev
 	@python -c "from husai.report import readme; readme('nbs/index.ipynb', 'README.md')"
 site: .venv/.dev

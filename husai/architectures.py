@@ -82,7 +82,7 @@ class TopK(Architecture):
         codes = self.select(member, x)
         error, r, d_acts = reconstruct(member, x, codes)
         by = order(codes, member.room)
-        backward(member, x, codes, by, r, d_acts)
+        backward(member, x, codes, by, r, codes.within(d_acts))
         return Loss(error + revive(member, x, r, self.settings["aux"]), error, codes.count / len(x), by.active)
 
 # %% ../nbs/11_architectures.ipynb #02b9bb88
@@ -108,8 +108,8 @@ class BatchTopK(TopK):
 
     def codes(self, member, x, norms):
         codes, old = batch_topk_codes(x, member.W_enc.T, member.b_enc, member.sparsity, member.room, norms), member.state["threshold"]
-        if len(codes.values):
-            border = codes.values.amin()
+        if codes.count:
+            border = codes.values.amin() if codes.latents is not None else codes.values.where(codes.values > 0, torch.inf).amin()
             old.copy_(torch.where(old.isnan(), border, old + .01 * (border - old)))
         return codes
 
@@ -220,17 +220,18 @@ class Matryoshka(BatchTopK):
         pull = torch.zeros_like(r)
         for (span, part), r in zip(reversed(parts), reversed(left), strict=True):
             pull += r
-            by, d_pre = order(part, member.room), slopes(part, member.W_dec[span], pull, torch.empty_like(part.values))
+            by, d_pre = order(part, member.room), part.within(slopes(part, member.W_dec[span], pull, torch.empty_like(part.values)))
             sum_rows(part.values, by, pull, g["W_dec"][span])
             sum_rows(d_pre, by, x, g["W_enc"].T[span])
             sum_entries(d_pre, by, g["b_enc"][span])
         torch.sub(pull.sum(0), member.W_enc @ g["b_enc"], out=g["b_dec"])
         total = sum(errors) + revive(member, x, left[-1], self.settings["aux"])
-        return Loss(total, errors[-1], len(codes.values) / B, codes.active())
+        return Loss(total, errors[-1], codes.count / B, codes.active())
 
 
 def _between(codes: Codes, lo: int, hi: int) -> Codes:
     "The entries of latents `lo` to `hi`, as codes of a dictionary of `hi - lo`."
+    if codes.latents is None: return Codes(codes.values[:, lo:hi], None, None, hi - lo, codes.count)
     keep = (codes.latents >= lo) & (codes.latents < hi)
     starts = torch.nn.functional.pad(keep.cumsum(0), (1, 0))[codes.starts.long()].int()
     return Codes(codes.values[keep], codes.latents[keep] - lo, starts, hi - lo, int(starts[-1]))

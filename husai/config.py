@@ -34,7 +34,7 @@ class Strict(BaseModel):
 
 # %% ../nbs/01_config.ipynb #f0d84d32
 Format = Literal["equals", "tuple", "sequence"]
-Architecture = Literal["relu", "topk", "batchtopk"]
+Architecture = Literal["relu", "topk", "batchtopk", "jumprelu", "gated", "matryoshka"]
 
 
 def _distinct(values: list, what: str) -> list:
@@ -86,14 +86,15 @@ class ActivationConfig(Strict):
 class SAEConfig(Strict):
     "The banks of SAEs: one bank for each architecture and width, holding every seed at every sparsity."
     architectures: list[Architecture] = Field(["relu", "topk", "batchtopk"], min_length=1, description="Architectures to train.")
-    seeds: list[int] = Field([0, 1, 2, 3, 4], description="Member seeds; each has its own initialisation and data order. At least two.")
+    seeds: list[int] = Field([0, 1, 2, 3, 4], description="Member seeds; each has its own initialisation and, unless data_order is shared, its own order of the data. At least two.")
     widths: list[int] = Field([113, 170], min_length=1, description="Latents of an SAE.")
-    k: list[int] = Field([1, 2, 8], min_length=1, description="Active latents an input, for topk and batchtopk (there on average).")
-    l1: list[float] = Field([0.003, 0.01, 0.03], min_length=1, description="L1 coefficients for relu, fixed beforehand.")
+    k: list[int] = Field([1, 2, 8], min_length=1, description="Active latents an input, for topk, batchtopk and matryoshka (there on average), and the target L0 of jumprelu.")
+    l1: list[float] = Field([0.003, 0.01, 0.03], min_length=1, description="L1 coefficients for relu and gated, fixed beforehand.")
     steps: int = Field(1200, ge=1, description="Training steps.")
     batch: int = Field(512, ge=1, description="Activations a step.")
     lr: float = Field(2e-3, gt=0, description="Peak learning rate of Adam.")
-    aux: float = Field(1 / 32, ge=0, description="Coefficient of the auxiliary loss that revives dead latents (topk and batchtopk).")
+    aux: float = Field(1 / 32, ge=0, description="Coefficient of the auxiliary loss that revives dead latents (topk, batchtopk and matryoshka).")
+    data_order: Literal["per_member", "shared"] = Field("per_member", description="Whether each member has its own order of the data; verdicts say what the seed changed.")
     n_snapshots: int = Field(12, ge=2, description="Log-spaced snapshots of the decoders, the first and last step among them.")
     trained_null: list[Architecture] = Field(["topk", "batchtopk"], description="Architectures trained once more on Gaussian data with the activations' covariance.")
 

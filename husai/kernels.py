@@ -121,6 +121,9 @@ def select_batch(
     return Kept(acts, threshold)
 
 # %% ../nbs/09_kernels.ipynb #3be7a0d9
+dense_from = .2  # share of entries from which dense products are cheaper than sparse ones
+
+
 class Codes(NamedTuple):
     "The active latents of a batch of B inputs."
     values: Tensor          # `[n]` pre-activations of the kept entries; dense: `[B, m]`, 0 where not kept
@@ -207,8 +210,13 @@ def _empty_codes(n: int, rows: int, width: int, room: Room) -> Codes:
     return Codes(room("values", n), room("latents", n, dtype=torch.int32), starts, width, 0)
 
 
-def _cut(codes: Codes) -> Codes:
-    n = int(codes.starts[-1])
+def _cut(codes: Codes, room: Room) -> Codes:
+    "Codes without the unused end of their arrays; as a matrix where that is cheaper to work with."
+    n, rows, loops = int(codes.starts[-1]), len(codes.starts) - 1, loops_for(codes.values)
+    if n > dense_from * rows * codes.width:
+        acts = room("dense codes", rows, codes.width)
+        loops.scatter_rows(*_numpy(*codes[:3], acts))
+        return Codes(acts, None, None, codes.width, n)
     return codes._replace(values=codes.values[:n], latents=codes.latents[:n], count=n)
 
 
@@ -248,7 +256,9 @@ def topk_codes(
     codes, factor = _empty_codes(len(x) * k + 1, len(x), m, room), _factor(b, scale)
     for lo, pre in _blocks(x, W, room, bf16):
         loops.topk_rows(pre.numpy(), b.numpy(), factor, k, *_numpy(*codes[:3]), lo)
-    return _refined(_cut(codes), x, W, b, scale, room) if bf16 else _cut(codes)
+    n = int(codes.starts[-1])
+    if bf16: codes = _refined(codes._replace(values=codes.values[:n], latents=codes.latents[:n]), x, W, b, scale, room)
+    return _cut(codes, room)
 
 
 def _factor(b: Tensor, scale: Tensor | None) -> np.ndarray: return (b[:0] if scale is None else scale).numpy()
@@ -287,12 +297,9 @@ def batch_topk_codes(
         else: break
     n = int(codes.starts[-1])
     if n > wanted: loops.keep_rows(*_numpy(*codes[:3]), np.partition(codes.values[:n].numpy(), n - wanted)[n - wanted], wanted)
-    return _cut(codes)
+    return _cut(codes, room)
 
 # %% ../nbs/09_kernels.ipynb #33ce4221
-dense_from = .2  # share of entries from which dense products are cheaper than sparse ones
-
-
 def above_codes(
     x: Tensor,                    # `[B, d]` inputs of the encoder
     W: Tensor,                    # `[m, d]` encoder, a latent a row
@@ -323,7 +330,7 @@ def _reaching(pre: Tensor, floor: np.ndarray, n: int, room: Room, loops) -> Code
     codes, none, least = _empty_codes(n + 1, len(pre), pre.shape[1], room), floor[:0], pre.numpy().dtype.type(_smallest_positive(pre.dtype))
     fits = loops.above_rows(pre.numpy(), none, none, floor, least, *_numpy(*codes[:3]), 0)
     if not fits: raise RuntimeError(f"{n} entries were counted but more were found; this is an error in husai.kernels")
-    return _cut(codes)
+    return codes._replace(values=codes.values[:n], latents=codes.latents[:n], count=n)
 
 # %% ../nbs/09_kernels.ipynb #3416e63a
 def decode(codes: Codes, W: Tensor, r: Tensor) -> Tensor:

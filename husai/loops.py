@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['has_compress', 'jit', 'append16', 'append', 'count', 'bracket', 'border', 'keep_k', 'pick_k', 'topk_row', 'add_bias',
-           'topk_rows', 'above_rows', 'count_rows', 'count_above', 'keep_rows', 'add_rows', 'dot_rows', 'decode_rows',
-           'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries', 'relu_rows', 'project_rows',
-           'unit_rows']
+           'topk_rows', 'above_rows', 'count_rows', 'count_above', 'scatter_rows', 'keep_rows', 'add_rows', 'dot_rows',
+           'decode_rows', 'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries', 'relu_rows',
+           'project_rows', 'unit_rows']
 
 # %% ../nbs/08_loops.ipynb #8bebc042
 import numpy as np
@@ -204,6 +204,14 @@ def count_above(pre, floor):
     for b in range(pre.shape[0]):
         for j in range(pre.shape[1]): n += not (pre[b, j] <= floor[j])
     return n
+
+
+@jit
+def scatter_rows(values, latents, starts, out):
+    "Write the entries of every row into a matrix of zeros."
+    for b in range(out.shape[0]):
+        out[b] = 0
+        for e in range(starts[b], starts[b + 1]): out[b, latents[e]] = values[e]
 
 # %% ../nbs/08_loops.ipynb #2251e017
 @jit

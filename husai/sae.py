@@ -96,8 +96,8 @@ class SAEBank(nn.Module):
         self.lr = [float(v) for v in (lr if isinstance(lr, list | tuple) else [lr] * len(seeds))]
         _check_shapes(architecture, tensors)
         _check_members(len(tensors["W_enc"]), self.seeds, architecture.sparsity, self.lr)
-        for name in self.weight_names: setattr(self, name, nn.Parameter(tensors[name].contiguous(), requires_grad=False))
-        self.W_enc.data = tensors["W_enc"].transpose(1, 2).contiguous().transpose(1, 2)  # latent by latent in memory
+        for name in self.weight_names: setattr(self, name, nn.Parameter(tensors[name].detach().clone(), requires_grad=False))
+        self.W_enc.data = tensors["W_enc"].detach().transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)  # latent by latent in memory
         self.register_buffer("silent", tensors.get("silent", torch.zeros_like(self.b_enc)))
         for name in architecture.state:
             self.register_buffer(name, tensors.get(name, torch.full_like(self.b_dec[:, 0], torch.nan)))

@@ -86,7 +86,7 @@ def plan(
     wanted = [m for m in models if m.parameters["format"] == task.format]
     acts = _run("activations", "activations.ipynb", dict(models=[m.id for m in wanted], **study_dict(study)["activations"]), wanted, cost=12)
     banks = [_run(f"banks/{source}-{arch}-{width}", "bank.ipynb", dict(source=source, architecture=arch, width=width, **_bank_parameters(sae, arch)), (acts,),
-                  cost=6 + sae.steps * len(sae.seeds) * width * 1.5e-5 * len(sae.l1 if arch == "relu" else sae.k))
+                  cost=6 + sae.steps * len(sae.seeds) * width * 1.5e-5 * len(_sparsities(sae, arch)))
              for source, archs in (("activations", sae.architectures), ("gaussian", sae.trained_null)) for arch in archs for width in sae.widths]
     scores = [_run(f"stability/{b.id.split('/')[1]}", "stability.ipynb", dict(bank=b.id, **study_dict(study)["stability"]), (b, acts), cost=20) for b in banks]
     report = _run("report", "quick.ipynb", dict(study=study.name), (*models, acts, *banks, *scores), cost=15)
@@ -95,9 +95,12 @@ def plan(
 
 def _bank_parameters(sae, architecture: str) -> dict:
     "What a bank's training depends on, and nothing else: another architecture's sparsities must not make it new."
-    sparsities = sae.l1 if architecture == "relu" else sae.k
-    aux = {} if architecture == "relu" else dict(aux=sae.aux)
-    return dict(sparsities=sparsities, seeds=sae.seeds, steps=sae.steps, batch=sae.batch, lr=sae.lr, n_snapshots=sae.n_snapshots, **aux)
+    aux = dict(aux=sae.aux) if architecture in ("topk", "batchtopk", "matryoshka") else {}
+    same = {name: getattr(sae, name) for name in ("seeds", "steps", "batch", "lr", "n_snapshots", "data_order")}
+    return dict(sparsities=_sparsities(sae, architecture), **same, **aux)
+
+
+def _sparsities(sae, architecture: str) -> list: return sae.l1 if architecture in ("relu", "gated") else sae.k
 
 # %% ../nbs/21_sweep.ipynb #3815ba4a
 def progress(
