@@ -23,7 +23,9 @@ def song_data() -> tuple[Tensor, Tensor]:  # inputs [50,000, 16], dictionary [32
     dictionary = stream.randn(32, 16)
     dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
     codes = np.zeros((50_000, 32))
-    for row in codes: row[stream.choice(32, 3, replace=False)] = np.abs(stream.randn(3))
+    for row in codes:
+        places = stream.choice(32, 3, replace=False)  # drawn before the coefficients; in one line Python would draw them after
+        row[places] = np.abs(stream.randn(3))
     return torch.tensor(codes @ dictionary, dtype=torch.float32), torch.tensor(dictionary, dtype=torch.float32)
 
 # %% ../nbs/23_anchor.ipynb #1274ee42
