@@ -198,14 +198,13 @@ class Matryoshka(BatchTopK):
         k: int | list,             # `[S]` active latents an input on average, one for each member, 1 to the width
         prefixes: tuple = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1),  # shares of the latents, increasing, 1 last
         aux: float = 1 / 32,       # coefficient of the auxiliary loss
+        by_norm: bool = False,     # compete by pre-activation times the length of the decoder row
         dead_after: int = 12_800,  # training inputs after which a silent latent counts as dead
     ):
-        Architecture.__init__(self, k, aux=aux, prefixes=list(prefixes), dead_after=dead_after)
-        self.settings["by_norm"] = False
+        Architecture.__init__(self, k, prefixes=list(prefixes), aux=aux, by_norm=by_norm, dead_after=dead_after)
         if list(prefixes) != sorted(set(prefixes)) or not 0 < prefixes[0] <= prefixes[-1] == 1:
             raise ValueError(f"prefixes must be increasing shares of the latents that end with 1, got {list(prefixes)}")
 
-    def with_sparsity(self, sparsity): return Matryoshka(sparsity, *(self.settings[n] for n in ("prefixes", "aux", "dead_after")))
     def groups(self, m: int) -> list: return [0, *(max(1, round(share * m)) for share in self.settings["prefixes"])]
 
     def loss(self, member, x):
