@@ -5,13 +5,14 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test lab site publish readme anchor
+.PHONY: help study report test lab site publish readme anchor peers benchmark
 help:
 	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
 	@echo "make test     every check: export, notebooks, lint, a tiny study"
 	@echo "make lab      JupyterLab on the notebooks"
 	@echo "make report   execute and render the quick study's report anew"
 	@echo "make anchor   a published experiment's 30,000 steps (an hour or so)"
+	@echo "make benchmark  training steps of ours and of three other libraries, measured in one run (half an hour)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
 	@echo "make readme   README.md from nbs/index.ipynb"
 	@echo "make site     the Quarto website"
@@ -28,6 +29,9 @@ lab: .venv/.dev
 	@jupyter lab nbs/index.ipynb
 anchor: .venv/.study
 	@mkdir -p _runs/anchor && papermill nbs/sweeps/anchor.ipynb _runs/anchor/anchor.ipynb
+peers: .peers/.done
+benchmark: .peers/.done
+	@mkdir -p _runs/benchmark && papermill nbs/sweeps/bank_benchmark.ipynb _runs/benchmark/bank_benchmark.ipynb
 readme: .venv/.dev
 	@python -c "from husai.report import readme; readme('nbs/index.ipynb', 'README.md')"
 site: .venv/.dev
@@ -35,17 +39,28 @@ site: .venv/.dev
 	@nbdev_proc_nbs && python -c "from husai.report import prepare_site; prepare_site('_proc')" && quarto render _proc --no-cache && rm -rf _docs && mv _proc/_docs _docs && echo "site: _docs/nbs/index.html"
 
 # Without an NVIDIA driver, PyTorch's CPU build: from the configured indexes where they hold one, else from PyTorch's own; a CUDA build (gigabytes) only where neither does.
+define cpu_torch
+if [ -e /proc/driver/nvidia/version ]; then $(1) torch==$(TORCH); \
+	else $(1) torch==$(TORCH)+cpu 2>/dev/null \
+	  || $(1) --retries 1 --timeout 15 --extra-index-url https://download.pytorch.org/whl/cpu torch==$(TORCH)+cpu 2>/dev/null \
+	  || { echo "no CPU build of PyTorch $(TORCH) on any index: taking the default build"; $(1) torch==$(TORCH); }; fi
+endef
 .venv/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "HUSAI needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
 	@echo "setting up .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
-	@if [ -e /proc/driver/nvidia/version ]; then $(PIP) torch==$(TORCH); \
-	else $(PIP) torch==$(TORCH)+cpu 2>/dev/null \
-	  || $(PIP) --retries 1 --timeout 15 --extra-index-url https://download.pytorch.org/whl/cpu torch==$(TORCH)+cpu 2>/dev/null \
-	  || { echo "no CPU build of PyTorch $(TORCH) on any index: taking the default build"; $(PIP) torch==$(TORCH); }; fi
+	@$(call cpu_torch,$(PIP))
 	@python -c "import importlib.metadata as m, torch; b = sum(f.locate().stat().st_size for d in m.distributions() if d.name.startswith(('torch', 'nvidia', 'triton')) for f in d.files or [] if f.locate().is_file()); print(f'PyTorch {torch.__version__}, {\"CUDA\" if torch.version.cuda else \"CPU\"} build, {b / 1e9:.1f} GB')"
 	@touch $@
 .venv/.study: .venv/.torch settings.ini setup.py
 	@$(PIP) -e '.[study]' && touch $@
 .venv/.dev: .venv/.study
 	@echo "installing what the checks need" && $(PIP) -e '.[study,dev]' && touch $@
+
+# dictionary_learning asks for packages that do not go with ours; torchvision's wheels do not go with a CPU build of torch, and nothing here needs it.
+PEER := .peers/dictionary_learning/bin/pip install --quiet --disable-pip-version-check
+.peers/.done: .venv/.dev Makefile
+	@rm -rf .peers && $(PYTHON) -m venv .peers/dictionary_learning
+	@$(call cpu_torch,$(PEER))
+	@$(PEER) torch==$(TORCH) dictionary-learning==0.1.0 nnsight==0.3.7 'transformers<6' && .peers/dictionary_learning/bin/pip uninstall --quiet --yes torchvision
+	@.peers/dictionary_learning/bin/python -c "import dictionary_learning" && touch $@

@@ -9,7 +9,19 @@ __all__ = ['ReLU', 'TopK', 'BatchTopK', 'JumpReLU', 'Gated', 'Matryoshka']
 import torch
 from torch import Tensor
 
-from .kernels import Codes, above_codes, batch_topk_codes, order, residual, select_batch, slopes, sum_entries, sum_rows, topk, topk_codes
+from husai.kernels import (
+    Codes,
+    above_codes,
+    batch_topk_codes,
+    order,
+    residual,
+    select_batch,
+    slopes,
+    sum_entries,
+    sum_rows,
+    topk,
+    topk_codes,
+)
 from .kernels import decode as add_decoded
 from .sae import Architecture, Loss, Member, backward, reconstruct, revive
 

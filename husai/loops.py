@@ -90,9 +90,10 @@ def bracket(row, k, most, t):
 @jit
 def border(candidates, k, low):
     "The largest threshold that at least `k` candidates reach, or one that exactly `k` do."
-    high = low
-    for i in range(candidates.shape[0]): high = max(high, candidates[i])
-    high = min(high, np.finfo(candidates.dtype).max)
+    most = np.finfo(candidates.dtype).max
+    high, least = low, most
+    for i in range(candidates.shape[0]): high, least = max(high, candidates[i]), min(least, candidates[i])
+    high, low = min(high, most), max(low, least, -most)
     for _ in range(2000):
         middle = low + (high - low) * candidates.dtype.type(.5)
         if not low < middle < high: break
@@ -144,7 +145,7 @@ def topk_row(row, k, t, values, places):
     m = row.shape[0]
     most = 2 * k + 16
     guess = bracket(row, k, most, t) if most < m else row.dtype.type(-np.inf)
-    if guess == guess:
+    if guess == guess:  # not NaN
         n = append(row, row, guess, values, places, 0)
         if n == k or keep_k(values, places, n, k, border(values[:n], k, guess)) == k: return guess if most < m else t
     pick_k(row, k, values, places)
