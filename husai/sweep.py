@@ -25,6 +25,7 @@ from typing import NamedTuple
 from . import __version__
 from .config import ConfigError, StudyConfig, make_study, study_dict
 from .provenance import load_json, load_yaml, provenance, save_json, save_yaml, stable_hash
+from .tracking import progress_bar
 
 # %% ../nbs/21_sweep.ipynb #be61d59b
 _places = dict(templates=("templates", "../nbs/sweeps"), report=("templates/report", "../nbs/report"), studies=("studies", "../studies"))
@@ -111,12 +112,7 @@ def progress(
     def tell(done, total, note=""):
         with suppress(OSError): Path(path).write_text(f"{done} {total} {what} {note}")  # a bar is not worth a run
     if path: return tell
-    from tqdm.auto import tqdm
-    bar = tqdm(desc=what)
-    def show(done, total, note=""):
-        bar.total, bar.n = total, done
-        bar.set_postfix_str(note)
-    return show
+    return progress_bar(what)
 
 
 def finish(
