@@ -8,6 +8,7 @@ __all__ = ['write_store', 'Store', 'Stream']
 # %% ../nbs/06_store.ipynb #969eadbf
 import hashlib
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +135,7 @@ class Stream:
     "Batches of a store in the order named by a seed: `stream.batch(step)`."
     def __init__(self, store: Store, seed: int | str, size: int):
         self.store, self.seed, self.size, self.passes, self.held = store, seed, size, {}, {}
+        self.lock = threading.Lock()  # members of a bank that share an order may ask from several threads
 
     def plan(self, i: int) -> list:  # [(first row of the pass, rows, shards)] of every window
         "Which shards the windows of pass `i` hold."
@@ -154,6 +156,9 @@ class Stream:
         return self.held[i, w]
 
     def batch(self, step: int) -> Tensor:  # [size, d]
+        with self.lock: return self._batch(step)
+
+    def _batch(self, step: int) -> Tensor:
         at, left, parts = step * self.size, self.size, []
         while left:
             i, place = divmod(at, len(self.store))

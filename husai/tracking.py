@@ -71,7 +71,8 @@ def wandb_trackers(
     **columns,               # added to every run's configuration
 ) -> list:                   # one tracker for each member
     "Trackers that log to Weights & Biases; raises `ImportError` where it is not installed."
-    try: import wandb
+    try:
+        import wandb
     except ImportError: raise ImportError("Weights & Biases is not installed: pip install 'husai[wandb]', or use parquet_trackers") from None
     mode = mode or ("online" if _logged_in(wandb) else "offline")
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -127,7 +127,7 @@ class Feed:
         self.variance = torch.full((self.S,), float(store.variance), dtype=torch.float64)
         self.square = self.variance + torch.as_tensor(store.mean).double().square().mean()
         streams = {seed: store.stream(seed, self.recipe.batch) for seed in seeds}
-        self.order = [streams[seed] for seed in seeds]
+        self.order, self.ready = [streams[seed] for seed in seeds], {}
 
     def _iterator(self, batches, seeds):
         self.bad, self.n, self.data = [False] * self.S, 0, batches
@@ -137,7 +137,7 @@ class Feed:
     def batch(self, i: int, step: int, room: Room) -> Tensor:  # [batch, d]
         "The batch of member `i`; for an iterator, `advance` has to have been called."
         if self.kind == "iterator": return self.next
-        if self.kind == "store": return self.order[i].batch(step).to(self.like)
+        if self.kind == "store": return self.ready[step] if self.ready else self.order[i].batch(step).to(self.like)
         x = self.data if self.data.ndim == 2 else self.data[i]
         return torch.index_select(x, 0, self.order[i](step).to(x.device), out=room("inputs", self.recipe.batch, self.d))
 
@@ -149,6 +149,16 @@ class Feed:
             if x.ndim != 2 or x.shape[1] != self.d: raise ValueError(f"an iterator's batches must have shape [batch, {self.d}], got {list(x.shape)}")
             if self.at < 0: self.variance, self.square = _variance(x).expand(self.S), x.double().square().mean().cpu().expand(self.S)
             self.next, self.at = x.to(self.like), self.at + 1
+
+    def prepare(self, begin: int, end: int) -> int:
+        "Read once what all members share; returns the step up to which it is there."
+        if self.kind == "iterator":
+            self.advance(begin)
+            return begin + 1
+        if self.kind == "tensor" or self.recipe.data_order == "per_member": return end
+        end = min(end, begin + 16)
+        self.ready = {step: self.order[0].batch(step).to(self.like) for step in range(begin, end)}
+        return end
 
     def fingerprint(self) -> str:
         "Something that differs between data: shape and a few rows."
@@ -346,9 +356,7 @@ def _run(t: Trainer, pool: ThreadPoolExecutor, saver, report) -> None:
     while t.step < t.recipe.steps and len(t.stopped) < S:
         if len(t.snapshots) < sum(w <= t.step for w in t.wanted): t.snapshots.append(t.bank.W_dec.detach().clone())
         end = min([t.step + length, t.recipe.steps, *(w for w in t.wanted if w > t.step)])
-        if t.feed.kind == "iterator":
-            t.feed.advance(t.step)
-            end = t.step + 1
+        end = t.feed.prepare(t.step, end)
         began, segments = time.monotonic(), [pool.submit(t.segment, i, t.step, end) for i in range(S)]
         try:
             for s in segments: s.result()
