@@ -178,13 +178,17 @@ class Moments:
         self.mean, self.square = ({name: like(getattr(bank, name).detach()) for name in names} for _ in range(2))
         self.count = torch.zeros(len(bank), len(names), device=bank.b_dec.device)
 
+    def of(self, member: Member) -> list:
+        "Weights, gradients, both averages and counts of a member, as they lie in memory; put together once."
+        if not hasattr(member, "adam"):
+            flat, i = lambda name, t: t.T if name == "W_enc" else t, member.i
+            member.adam = [[flat(n, member.weights[n]) for n in self.names], [flat(n, member.grads[n]) for n in self.names],
+                           [self.mean[n][i] for n in self.names], [self.square[n][i] for n in self.names], [], list(self.count[i])]
+        return member.adam
+
     def update(self, member: Member, lr: float, recipe: Recipe) -> None:
         "One step of Adam (Kingma & Ba 2015) from the member's gradients."
-        i = member.i
-        flat = lambda name, t: t.T if name == "W_enc" else t  # noqa: E731 (as it lies in memory)
-        adam([flat(n, member.weights[n]) for n in self.names], [flat(n, member.grads[n]) for n in self.names], [self.mean[n][i] for n in self.names],
-             [self.square[n][i] for n in self.names], [], list(self.count[i]), fused=True, amsgrad=False, beta1=recipe.betas[0], beta2=recipe.betas[1],
-             lr=lr, weight_decay=0., eps=recipe.eps, maximize=False)
+        adam(*self.of(member), fused=True, amsgrad=False, beta1=recipe.betas[0], beta2=recipe.betas[1], lr=lr, weight_decay=0., eps=recipe.eps, maximize=False)
 
 # %% ../nbs/14_train.ipynb #18686837
 soft_cosine = .8  # Korznikov et al.
