@@ -173,9 +173,10 @@ def _variance(x: Tensor) -> Tensor:
 class Moments:
     "Adam's running averages and step counts, for all members."
     def __init__(self, bank: SAEBank, names: list[str]):
-        def like(w): return torch.zeros_like(w.transpose(1, 2) if w.stride(1) == 1 and w.ndim == 3 and w.stride(2) != 1 else w, memory_format=torch.contiguous_format)
+        lies = {name: getattr(bank, name).detach() for name in names}
+        if "W_enc" in lies: lies["W_enc"] = lies["W_enc"].transpose(1, 2)
         self.names = names
-        self.mean, self.square = ({name: like(getattr(bank, name).detach()) for name in names} for _ in range(2))
+        self.mean, self.square = ({name: torch.zeros_like(w, memory_format=torch.contiguous_format) for name, w in lies.items()} for _ in range(2))
         self.count = torch.zeros(len(bank), len(names), device=bank.b_dec.device)
 
     def of(self, member: Member) -> list:
