@@ -23,7 +23,7 @@ from torch import Tensor
 
 import husai.architectures  # noqa: F401 (fills the register of architectures)
 from .architectures import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK
-from .provenance import load_json, load_tensors, save_json, save_tensors, save_yaml
+from .provenance import atomic, load_json, save_json, save_tensors, save_yaml
 from .sae import Architecture, SAEBank
 
 # %% ../nbs/12_formats.ipynb #dfb46a31
@@ -37,7 +37,7 @@ def _headers(path: Path) -> dict:  # name -> (shape, dtype's name)
         with safe_open(path, framework="pt") as f: return {name: (tuple(f.get_slice(name).get_shape()), f.get_slice(name).get_dtype()) for name in f.keys()}
     except SafetensorError as e: raise ValueError(f"{path} is not a whole safetensors file ({e}); fetch it again") from None
 
-
+# %% ../nbs/12_formats.ipynb #873c83f5
 def _check(path: Path, headers: dict, want: dict, sizes: dict, also: tuple = ()) -> None:
     "Raise `ValueError` unless the file holds `want` (name -> shape in letters, `sizes` letter -> number), perhaps `also`, and no more."
     for letter, size in sizes.items():
@@ -60,6 +60,7 @@ def _described(path: Path):
     "Turn whatever a description breaks by not being what it should be into a `ValueError` that names `path`."
     try: yield
     except KeyError as e: raise ValueError(f"the description in {path} lacks {e}") from None
+    except zipfile.BadZipFile as e: raise ValueError(f"{path} does not hold a whole archive ({e}); fetch it again") from None
     except (TypeError, AttributeError, IndexError, OverflowError) as e: raise ValueError(f"the description in {path} is not what it should be ({e})") from None
     except ValueError as e:
         if str(path) in str(e): raise
@@ -87,7 +88,7 @@ def save_bank(
     save_tensors(path, dict(bank.state_dict()), {**record, "bank": description})
     save_yaml(Path(path).with_suffix(".yaml"), dict(bank=description, shapes={name: list(t.shape) for name, t in bank.state_dict().items()}, record=record))
 
-
+# %% ../nbs/12_formats.ipynb #770d2852
 def _bank_record(path: Path) -> tuple:  # architecture, seeds, learning rates, names of the tensors
     "What a file of `save_bank` describes; its header has been checked against it."
     headers = _headers(path)
@@ -166,7 +167,7 @@ def _single(architecture: Architecture, tensors: dict, seed: int, scale: float =
         bank.architecture.rescale(bank, torch.full((1, 1), scale, dtype=dtype))
     return bank
 
-
+# %% ../nbs/12_formats.ipynb #b8591031
 def _refuse(path: Path, config: dict, allowed: dict) -> None:
     for name, values in allowed.items():
         if config.get(name, values[0]) not in values: raise ValueError(f"{path} has {name} = {config[name]!r}, which cannot be translated; readable is {', '.join(map(repr, values))}")
@@ -181,7 +182,7 @@ def _coefficient(config: dict, name: str) -> float:
 _saelens = dict(standard=_plain, topk=_plain, batchtopk={**_plain, "threshold": "topk_threshold"}, matryoshka_batchtopk={**_plain, "threshold": "topk_threshold"},
                 jumprelu=_jump, gated={**_plain, "b_enc": "b_gate", "b_mag": "b_mag", "r_mag": "r_mag"})
 
-
+# %% ../nbs/12_formats.ipynb #07b385f9
 def _saelens_config(path: Path) -> tuple[str, dict]:
     "Architecture and configuration, whichever version wrote them."
     config = dict(load_json(path))
@@ -268,7 +269,7 @@ def _archive(path: Path, room: int) -> None:
     if size > room: raise ValueError(f"{path} has {path.stat().st_size} bytes and would unpack to {size}, more than weights could")
     if damaged: raise ValueError(f"{path} is not a whole archive ({damaged} is damaged); fetch it again")
 
-
+# %% ../nbs/12_formats.ipynb #85edb725
 def _load_pt(path: Path, device: str) -> dict:
     try: t = torch.load(path, map_location=device, weights_only=True)
     except Exception as e: raise ValueError(f"{path} is not a whole file of tensors ({type(e).__name__}: {' '.join(str(e).split())[:120]}); fetch it again") from None
@@ -283,7 +284,7 @@ _classes = dict(AutoEncoder=("relu", {**_linear, "b_dec": "bias"}), AutoEncoderN
                 JumpReluAutoEncoder=("jumprelu", _jump),
                 GatedAutoEncoder=("gated", dict(W_enc="encoder.weight", b_enc="gate_bias", W_dec="decoder.weight", b_dec="decoder_bias", r_mag="r_mag", b_mag="mag_bias")))
 
-
+# %% ../nbs/12_formats.ipynb #c44edf06
 def _load_dictionary_learning(path: Path, folder: Path, seed: int) -> SAEBank:
     config = load_json(folder / "config.json")["trainer"]
     cls = config["dict_class"]
@@ -297,8 +298,10 @@ def _load_dictionary_learning(path: Path, folder: Path, seed: int) -> SAEBank:
     t = _from_theirs(names, stored)
     if "threshold" in t: t["threshold"] = torch.where(t["threshold"] >= 0, t["threshold"], torch.nan)  # -1: none yet
     ends = stored["group_sizes"].flatten().cumsum(0).tolist() if kind == "matryoshka" else ()
-    architecture = dict(relu=lambda: ReLU(l1), topk=lambda: TopK(config["k"]), batchtopk=lambda: BatchTopK(config["k"]), jumprelu=lambda: JumpReLU(0),
-                        gated=lambda: Gated(l1), matryoshka=lambda: Matryoshka(config["k"], [end / config["dict_size"] for end in ends]))[kind]()
+    k = stored.get("k", torch.tensor(config.get("k", 0))).flatten().tolist()
+    if k != [config.get("k", *k)]: raise ValueError(f"{folder} has k = {config['k']} in its configuration and {k} beside its weights")
+    architecture = dict(relu=lambda: ReLU(l1), topk=lambda: TopK(k), batchtopk=lambda: BatchTopK(k), jumprelu=lambda: JumpReLU(0),
+                        gated=lambda: Gated(l1), matryoshka=lambda: Matryoshka(k, [end / config["dict_size"] for end in ends]))[kind]()
     return _single(architecture, t, seed, subtracts=cls not in ("JumpReluAutoEncoder", "AutoEncoderNew"))
 
 # %% ../nbs/12_formats.ipynb #9c972949
@@ -382,12 +385,15 @@ def save_sae(
     try:
         part.mkdir(parents=True)
         tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        torch.save(tensors, part / weights) if weights.endswith(".pt") else save_file(tensors, part / weights)
+        with atomic(part / weights) as file:
+            if weights.endswith(".pt"):
+                with open(file, "wb") as f: torch.save(tensors, f)
+            else: save_file(tensors, file)
         save_json(part / config_name, config)
         os.replace(part, folder)
     finally: shutil.rmtree(part, ignore_errors=True)
 
-
+# %% ../nbs/12_formats.ipynb #4dc37852
 def stack_banks(
     banks: list[SAEBank],            # of one architecture, settings, width and dimension
     seeds: list[int] | None = None,  # for the stacked members, in order; their own when None
