@@ -298,7 +298,7 @@ def _load_dictionary_learning(path: Path, folder: Path, seed: int) -> SAEBank:
     t = _from_theirs(names, stored)
     if "threshold" in t: t["threshold"] = torch.where(t["threshold"] >= 0, t["threshold"], torch.nan)  # -1: none yet
     ends = stored["group_sizes"].flatten().cumsum(0).tolist() if kind == "matryoshka" else ()
-    k = stored.get("k", torch.tensor(config.get("k", 0))).flatten().tolist()
+    k = stored["k"].flatten().tolist() if "k" in stored else [config.get("k", 0)]
     if k != [config.get("k", *k)]: raise ValueError(f"{folder} has k = {config['k']} in its configuration and {k} beside its weights")
     architecture = dict(relu=lambda: ReLU(l1), topk=lambda: TopK(k), batchtopk=lambda: BatchTopK(k), jumprelu=lambda: JumpReLU(0),
                         gated=lambda: Gated(l1), matryoshka=lambda: Matryoshka(k, [end / config["dict_size"] for end in ends]))[kind]()
