@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['write_store', 'Store', 'Stream']
 
-# %% ../nbs/06_store.ipynb #969eadbf
+# %% ../nbs/06_store.ipynb #d0697f6b
 import hashlib
-import re
 import threading
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,151 +19,239 @@ from torch import Tensor
 
 from .provenance import generator, load_json, plain, save_json, save_tensors
 
-# %% ../nbs/06_store.ipynb #52bd1965
+# %% ../nbs/06_store.ipynb #8931f23f
 _dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while part := f.read(2**22): digest.update(part)
-    return digest.hexdigest()
+def _name(i: int) -> str: return f"shard-{i:05d}.safetensors"
 
 
-def _begun(folder: Path, d: int, shard_rows: int, dtype: str, record: dict) -> dict:
-    "The index of a store that was begun, or a new one."
-    new = dict(d=d, shard_rows=shard_rows, dtype=dtype, complete=False, shards=[], rows=0, sum=[0.] * d, square=0., record=plain(record))
-    if not (folder / "index.json").exists(): return new
+def _row_bytes(index: dict) -> int: return index["d"] * _dtypes[index["dtype"]].itemsize
+
+
+def _read_index(folder: Path) -> dict:
+    "The index of a store, finished or begun; raises `ValueError` where it contradicts itself or its files."
     index = load_json(folder / "index.json")
+    try:
+        counts = [index["d"], index["shard_rows"], *(s[k] for s in index["shards"] for k in ("rows", "bytes"))]
+        sound = (all(type(n) is int and n > 0 for n in counts) and index["dtype"] in _dtypes and len(index["mean"]) == index["d"] and index["squares"] >= 0
+                 and index["rows"] == sum(s["rows"] for s in index["shards"]) and type(index["complete"]) is bool and "record" in index)
+        named = [(s["name"], s["rows"], s["bytes"], s["sha256"]) for s in index["shards"]]
+    except (KeyError, TypeError): sound = False
+    if not sound: raise ValueError(f"{folder / 'index.json'} is not the index of a store (or was changed by hand); fetch it again, or write the store again")
+    for i, (name, rows, size, _) in enumerate(named):
+        if name != _name(i): raise ValueError(f"the index of {folder} names {name!r}, which is no shard of it; shard {i} is called {_name(i)}")
+        _check_size(folder / name, size)
+        if size < rows * _row_bytes(index): raise ValueError(f"{folder / name} has {size} bytes, too few for the {rows} rows that the index says; write the store again")
+    return index
+
+
+def _check_size(path: Path, size: int) -> None:
+    if not path.is_file(): raise FileNotFoundError(f"there is no file {path}, which the store's index names; fetch it again")
+    if path.stat().st_size != size: raise ValueError(f"{path} has {path.stat().st_size} bytes, not {size}; fetch it again")
+
+# %% ../nbs/06_store.ipynb #12780887
+def _merge(index: dict, rows: Tensor) -> None:
+    "Add `rows` to the count, mean and sum of squared deviations of an index."
+    n, m, mean, x = index["rows"], len(rows), torch.tensor(index["mean"], dtype=torch.float64), rows.double()
+    theirs = x.mean(0)
+    apart = theirs - mean
+    index["squares"] += float((x - theirs).square().sum() + apart.square().sum() * n * m / (n + m))
+    index["mean"], index["rows"] = (mean + apart * m / (n + m)).tolist(), n + m
+
+# %% ../nbs/06_store.ipynb #06492c6f
+def _begun(folder: Path, new: dict) -> dict:
+    "The index of a store that was begun, or a new one."
+    if not (folder / "index.json").exists(): return new
+    index = _read_index(folder)
     for name in ("d", "shard_rows", "dtype", "record"):
         if index[name] != new[name]: raise ValueError(f"{folder} holds a store with another {name} ({index[name]}, not {new[name]}); name a new folder, or delete it")
     return index
 
-# %% ../nbs/06_store.ipynb #73b2c7f5
+
+def _checked(part: Tensor, d: int, dtype: str, first: int) -> Tensor:
+    "A piece of the stream as it will be stored; `first` is the number of its first row."
+    if part.ndim != 2 or part.shape[1] != d: raise ValueError(f"activations must have shape [n, {d}], got {list(part.shape)}")
+    stored = part.detach().cpu().to(_dtypes[dtype])
+    if stored.isfinite().all(): return stored
+    row = int((~stored.isfinite()).any(1).nonzero()[0])
+    why = "find out where it comes from" if not part[row].isfinite().all() else f"{dtype} holds no number above {torch.finfo(_dtypes[dtype]).max:g}, so store bfloat16 or float32"
+    raise ValueError(f"row {first + row} of the activations is not finite; {why} (shards before it are safe)")
+
+# %% ../nbs/06_store.ipynb #0bc00736
+def _shard(folder: Path, index: dict, rows: Tensor) -> None:
+    "Write one shard and enter it in the index."
+    path = folder / _name(len(index["shards"]))
+    save_tensors(path, dict(x=rows), index["record"])
+    index["shards"].append(dict(name=path.name, rows=len(rows), bytes=path.stat().st_size, sha256=_sha256(path)))
+    _merge(index, rows)
+    save_json(folder / "index.json", index)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
+
+# %% ../nbs/06_store.ipynb #08031674
 def write_store(
     folder: str | Path,                # to be made, or to go on with
-    parts: Iterator[Tensor],           # `[n, d]` activations, in pieces of any size
+    parts: Iterator[Tensor] | Callable,  # `[n, d]` activations in pieces of any size, or a function of the first row wanted that gives them
     d: int,                            # their dimension
     record: dict,                      # what they are: model, hook, data; see `husai.provenance.provenance`
-    shard_rows: int | None = None,     # rows of a shard; as many as make 64 MB when None
+    shard_rows: int | None = None,     # rows of a shard; as many as make 32 MB of float32 when None
     dtype: str = "float32",            # "float32", "float16" or "bfloat16"
-    progress=None,                     # called as progress(rows, None, note) after each shard
+    progress=None,                     # called as progress(rows, total, note) after each shard
+    total: int | None = None,          # rows to come, for `progress` alone; as many as there are so far when None
 ) -> "Store":
     "Write a stream of activations; raises `ValueError` for rows that are not finite and for a folder that holds something else."
     if dtype not in _dtypes: raise ValueError(f"dtype must be one of {', '.join(_dtypes)}, got {dtype!r}")
-    shard_rows = shard_rows or max(1, 2**24 // d)
-    if shard_rows < 1 or d < 1: raise ValueError(f"d and shard_rows must be at least 1, got {d} and {shard_rows}")
-    folder = Path(folder)
-    index, held, seen = _begun(folder, d, shard_rows, dtype, record), [], 0
+    if d < 1 or (shard_rows is not None and shard_rows < 1): raise ValueError(f"d and shard_rows must be at least 1, got {d} and {shard_rows}")
+    folder, shard_rows = Path(folder), shard_rows or max(1, 2**23 // d)
+    index = _begun(folder, dict(d=d, shard_rows=shard_rows, dtype=dtype, complete=False, rows=0, mean=[0.] * d, squares=0., record=plain(record), shards=[]))
     if index["complete"]: return Store(folder)
-    for part in parts:
-        if part.ndim != 2 or part.shape[1] != d: raise ValueError(f"activations must have shape [n, {d}], got {list(part.shape)}")
-        skip, seen = max(0, min(len(part), index["rows"] - seen)), seen + len(part)
-        part = part[skip:].detach().cpu()
-        bad = (~part.isfinite()).any(1).nonzero()
-        if len(bad): raise ValueError(f"row {seen - len(part) + int(bad[0])} of the activations is not finite; find out where it comes from (shards before it are safe)")
-        held.append(part.to(_dtypes[dtype]))
-        while sum(map(len, held)) >= shard_rows:
-            rows = torch.cat(held)
-            _shard(folder, index, rows[:shard_rows], progress)
-            held = [rows[shard_rows:]]
-    if held and sum(map(len, held)): _shard(folder, index, torch.cat(held), progress)
+    for rows in _full_shards(parts, index):
+        _shard(folder, index, rows)
+        if progress: progress(index["rows"], max(total or 0, index["rows"]), f"{len(index['shards'])} shards")
     if not index["rows"]: raise ValueError("the stream holds no activations; nothing was written")
-    if seen < index["rows"]: raise ValueError(f"the stream ended after {seen} rows, {index['rows']} are stored already; give the same stream, or delete {folder}")
     save_json(folder / "index.json", dict(index, complete=True))
     return Store(folder)
 
-# %% ../nbs/06_store.ipynb #e4e4bd60
-def _shard(folder: Path, index: dict, rows: Tensor, progress) -> None:
-    "Write one shard and enter it in the index."
-    name = f"shard-{len(index['shards']):05d}.safetensors"
-    save_tensors(folder / name, dict(x=rows), index["record"])
-    exact = rows.double()
-    index["shards"].append(dict(name=name, rows=len(rows), bytes=(folder / name).stat().st_size, sha256=_sha256(folder / name)))
-    index["rows"] += len(rows)
-    index["sum"] = (torch.tensor(index["sum"], dtype=torch.float64) + exact.sum(0)).tolist()
-    index["square"] += float(exact.square().sum())
-    save_json(folder / "index.json", index)
-    if progress: progress(index["rows"], None, f"{len(index['shards'])} shards")
 
-# %% ../nbs/06_store.ipynb #7eaca13f
+def _full_shards(parts: Iterator[Tensor] | Callable, index: dict):
+    "The stream behind what is stored, cut into shards; each lies in the memory of the one before."
+    seen, filled, stored, size = 0, 0, index["rows"], index["shard_rows"]
+    if callable(parts): parts, seen = parts(stored), stored
+    held = torch.empty(size, index["d"], dtype=_dtypes[index["dtype"]])
+    for part in parts:
+        part = _checked(part, index["d"], index["dtype"], seen)
+        skip, seen = max(0, stored - seen), seen + len(part)
+        part = part[skip:]
+        while len(part):
+            taken = part[:size - filled]
+            held[filled:filled + len(taken)] = taken  # copied, since the stream may fill the same tensor again
+            filled, part = filled + len(taken), part[len(taken):]
+            if filled == size:
+                yield held
+                filled = 0
+    if seen < stored: raise ValueError(f"the stream ended after {seen} rows, {stored} are stored already; give the same stream, or delete the store")
+    if filled: yield held[:filled]
+
+# %% ../nbs/06_store.ipynb #038d8dd6
 class Store:
     "Activations on disk; raises `ValueError` for a store that is not whole."
     def __init__(
         self,
-        folder: str | Path,  # as written by `write_store`
-        window: int = 4,     # shards in memory at a time, for each order of the data that is being read
+        folder: str | Path,         # as written by `write_store`
+        window: int | None = None,  # shards shuffled together, in memory for each order that is being read; as many as fit 256 MB when None
     ):
-        self.folder, self.window = Path(folder), window
-        if window < 1: raise ValueError(f"window must be at least 1, got {window}")
-        self.index = load_json(self.folder / "index.json")
-        if not self.index.get("complete"): raise ValueError(f"{folder} is not complete ({self.index.get('rows', 0)} rows so far); run again what writes it")
-        self.d, self.shards = self.index["d"], self.index["shards"]
-        for shard in self.shards:
-            if not re.fullmatch(r"shard-\d{5}\.safetensors", shard["name"]): raise ValueError(f"the index of {folder} names {shard['name']!r}, which is no shard of it")
-            path = self.folder / shard["name"]
-            if not path.is_file(): raise FileNotFoundError(f"there is no file {path}, which the store's index names; fetch it again")
-            if path.stat().st_size != shard["bytes"]: raise ValueError(f"{path} has {path.stat().st_size} bytes, not {shard['bytes']}; fetch it again")
+        self.folder, self.index = Path(folder), _read_index(Path(folder))
+        if not self.index["complete"]: raise ValueError(f"{folder} is not complete ({self.index['rows']} rows so far); run again what writes it")
+        if window is not None and window < 1: raise ValueError(f"window must be at least 1, got {window}")
+        self.d, self.shards, self.dtype = self.index["d"], self.index["shards"], _dtypes[self.index["dtype"]]
+        self.mean = torch.tensor(self.index["mean"], dtype=torch.float64)        # [d]
+        self.variance = self.index["squares"] / len(self) / self.d               # mean of ‖x - mean‖² / d
+        self.first = np.cumsum([0, *(s["rows"] for s in self.shards)]).tolist()  # each shard's first row, and the end
+        shard_bytes = self.index["shard_rows"] * _row_bytes(self.index)
+        self.window = min(window or max(1, 2**28 // shard_bytes), len(self.shards))
+        self.window_bytes = self.window * shard_bytes
 
     def __len__(self) -> int: return self.index["rows"]
 
-    @property
-    def mean(self) -> Tensor: return torch.tensor(self.index["sum"], dtype=torch.float64) / len(self)  # [d]
+    def __repr__(self) -> str:
+        return (f"Store({self.folder}: {len(self):,} rows of {self.d} {self.index['dtype']} in {len(self.shards)} shards; "
+                f"window {self.window}, {self.window_bytes / 1e6:.0f} MB)")
 
-    @property
-    def variance(self) -> float:  # mean of ‖x - mean‖² / d
-        return self.index["square"] / len(self) / self.d - float(self.mean.square().mean())
+    def shard(self, i: int) -> Tensor:  # [rows, d], as stored
+        "One shard, mapped: what is not looked at is not read."
+        return _mapped(self.folder / self.shards[i]["name"], self.shards[i]["rows"], self.d, self.dtype)
 
-    def shard(self, i: int) -> Tensor:  # [rows, d], float32
-        "One shard, read whole."
-        path = self.folder / self.shards[i]["name"]
-        try:
-            with safe_open(path, framework="pt") as f: x = f.get_tensor("x")
-        except SafetensorError as e: raise ValueError(f"{path} is not a whole safetensors file ({e}); fetch it again") from None
-        if tuple(x.shape) != (self.shards[i]["rows"], self.d): raise ValueError(f"{path} holds {list(x.shape)}, the index says {[self.shards[i]['rows'], self.d]}")
-        return x.float()
+    def rows(self, index) -> Tensor: return _gather(self, torch.as_tensor(index, dtype=torch.long))  # [n] numbers -> [n, d] float32
 
-    def verify(self) -> None:
+    def verify(self, progress=None) -> None:
         "Read everything; raises `ValueError` that names the damaged shards."
-        bad = [s["name"] for s in self.shards if _sha256(self.folder / s["name"]) != s["sha256"]]
+        bad = []
+        for i, s in enumerate(self.shards):
+            _check_size(self.folder / s["name"], s["bytes"])
+            if _sha256(self.folder / s["name"]) != s["sha256"]: bad.append(s["name"])
+            if progress: progress(i + 1, len(self.shards), "checksums")
         if bad: raise ValueError(f"{self.folder} is damaged: {', '.join(bad)} differ from their checksums; fetch them again")
 
-    def stream(self, seed: int | str, batch: int) -> "Stream": return Stream(self, seed, batch)
+    def stream(self, seed: int | str, batch: int) -> "Stream":
+        "The rows in the order named by `seed`, in batches."
+        return Stream(self, seed, batch)
 
-# %% ../nbs/06_store.ipynb #f8c8e2a5
+# %% ../nbs/06_store.ipynb #bbbeb4af
+def _mapped(path: Path, rows: int, d: int, dtype: torch.dtype) -> Tensor:
+    "The tensor of a shard, mapped; its header has to say what the index says."
+    try:
+        with safe_open(path, framework="pt") as f:
+            names = list(f.keys())
+            x = f.get_tensor("x") if names == ["x"] else None
+    except SafetensorError as e: raise ValueError(f"{path} is not a whole safetensors file ({e}); fetch it again") from None
+    if x is None: raise ValueError(f"{path} holds the tensors {names}, not x; fetch it again")
+    if tuple(x.shape) != (rows, d) or x.dtype != dtype: raise ValueError(f"{path} holds {x.dtype} {list(x.shape)}, the index says {dtype} {[rows, d]}; fetch it again")
+    return x
+
+
+def _gather(store: Store, index: Tensor) -> Tensor:
+    "Rows by number, shard after shard."
+    if index.ndim != 1 or (len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(store)):
+        raise ValueError(f"rows are numbered 0 to {len(store) - 1}, in one dimension; got shape {list(index.shape)}, {index.flatten()[:3].tolist()} ...")
+    out, at = torch.empty(len(index), store.d), torch.bucketize(index, torch.tensor(store.first[1:]), right=True)
+    for i in at.unique().tolist():
+        here = (at == i).nonzero().flatten()
+        out[here] = store.shard(i)[index[here] - store.first[i]].float()
+    return out
+
+# %% ../nbs/06_store.ipynb #6358cc3f
+def _read_window(
+    store: Store,
+    shards: list,  # numbers of the shards, one after another in memory
+) -> Tensor:       # `[rows, d]` as stored
+    "Some shards in one tensor."
+    window, at = torch.empty(sum(store.shards[i]["rows"] for i in shards), store.d, dtype=store.dtype), 0
+    for i in shards:
+        part = store.shard(i)
+        window[at:at + len(part)] = part
+        at += len(part)
+    return window
+
+# %% ../nbs/06_store.ipynb #d2cad064
 class Stream:
     "Batches of a store in the order named by a seed: `stream.batch(step)`."
     def __init__(self, store: Store, seed: int | str, size: int):
-        self.store, self.seed, self.size, self.passes, self.held = store, seed, size, {}, {}
-        self.lock = threading.Lock()  # members of a bank that share an order may ask from several threads
+        if size < 1: raise ValueError(f"batch must be at least 1, got {size}")
+        self.store, self.seed, self.size, self.passes, self.held, self.keep = store, seed, size, {}, {}, 1
+        self.lock = threading.Lock()
 
-    def plan(self, i: int) -> list:  # [(first row of the pass, rows, shards)] of every window
-        "Which shards the windows of pass `i` hold."
+    def plan(self, i: int) -> tuple[list, list]:  # the shards of every window, and the first row of each in the pass
+        "What the windows of pass `i` hold."
         if i not in self.passes:
             order = torch.randperm(len(self.store.shards), generator=generator("store", "shards", self.seed, i)).tolist()
             groups = [order[k:k + self.store.window] for k in range(0, len(order), self.store.window)]
-            rows = [sum(self.store.shards[s]["rows"] for s in g) for g in groups]
-            first = np.concatenate([[0], np.cumsum(rows)]).tolist()
-            self.passes = {i: list(zip(first, rows, groups, strict=False))}
+            first = np.cumsum([0, *(sum(self.store.shards[s]["rows"] for s in g) for g in groups)]).tolist()
+            self.passes = {k: v for k, v in self.passes.items() if k == i - 1} | {i: (groups, first)}
         return self.passes[i]
 
-    def rows(self, i: int, w: int) -> Tensor:
-        "The shuffled rows of window `w` of pass `i`."
+    def window(self, i: int, w: int) -> tuple[Tensor, Tensor]:  # [rows, d] as stored, [rows] their order
+        "Window `w` of pass `i`."
+        if any((i, w) < other for other in self.held): self.keep = 2
         if (i, w) not in self.held:
-            self.held.clear()
-            x = torch.cat([self.store.shard(s) for s in self.plan(i)[w][2]])
-            self.held[i, w] = x[torch.randperm(len(x), generator=generator("store", "rows", self.seed, i, w))]
+            for old in sorted(self.held)[:len(self.held) - self.keep + 1]: del self.held[old]
+            x = _read_window(self.store, self.plan(i)[0][w])
+            self.held[i, w] = x, torch.randperm(len(x), generator=generator("store", "rows", self.seed, i, w))
         return self.held[i, w]
 
-    def batch(self, step: int) -> Tensor:  # [size, d]
-        with self.lock: return self._batch(step)
-
-    def _batch(self, step: int) -> Tensor:
-        at, left, parts = step * self.size, self.size, []
-        while left:
+    def batch(self, step: int) -> Tensor:  # [size, d] float32
+        "Rows `step * size` and following of the passes, one after another without end."
+        if step < 0: raise ValueError(f"steps are counted from 0, got {step}")
+        at, parts = step * self.size, []
+        while at < (step + 1) * self.size:
             i, place = divmod(at, len(self.store))
-            w = next(k for k, (first, rows, _) in enumerate(self.plan(i)) if first <= place < first + rows)
-            piece = self.rows(i, w)[place - self.plan(i)[w][0]:][:left]
-            parts.append(piece.clone())
-            at, left = at + len(piece), left - len(piece)
+            with self.lock:
+                first = self.plan(i)[1]
+                w = bisect_right(first, place) - 1
+                x, order = self.window(i, w)
+            chosen = order[place - first[w]:][:(step + 1) * self.size - at]
+            parts.append(torch.index_select(x, 0, chosen).float())
+            at += len(chosen)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
