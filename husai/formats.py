@@ -10,6 +10,9 @@ import json
 import os
 import shutil
 import zipfile
+import zlib
+from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import husai.architectures  # noqa: F401 (fills the register of architectures)
-from .architectures import BatchTopK, Gated, JumpReLU, ReLU, TopK
-from .provenance import load_json, load_tensors, save_json, save_tensors, save_yaml
+from .architectures import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK
+from .provenance import atomic, load_json, save_json, save_tensors, save_yaml
 from .sae import Architecture, SAEBank
 
 # %% ../nbs/12_formats.ipynb #dfb46a31
@@ -34,11 +37,14 @@ def _headers(path: Path) -> dict:  # name -> (shape, dtype's name)
         with safe_open(path, framework="pt") as f: return {name: (tuple(f.get_slice(name).get_shape()), f.get_slice(name).get_dtype()) for name in f.keys()}
     except SafetensorError as e: raise ValueError(f"{path} is not a whole safetensors file ({e}); fetch it again") from None
 
-
-def _check(path: Path, headers: dict, want: dict, sizes: dict) -> None:
-    "Raise `ValueError` unless the file holds what is wanted; `want` maps names to shapes in letters, `sizes` letters to numbers."
-    missing = sorted(set(want) - set(headers))
+# %% ../nbs/12_formats.ipynb #873c83f5
+def _check(path: Path, headers: dict, want: dict, sizes: dict, also: tuple = ()) -> None:
+    "Raise `ValueError` unless the file holds `want` (name -> shape in letters, `sizes` letter -> number), perhaps `also`, and no more."
+    for letter, size in sizes.items():
+        if type(size) is not int or size < 1: raise ValueError(f"{path} should have {letter} = {size!r}; sizes are whole numbers of at least 1")
+    missing, more = sorted(set(want) - set(headers)), sorted(set(headers) - {*want, *also})
     if missing: raise ValueError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(sorted(headers))}")
+    if more: raise ValueError(f"{path} holds {', '.join(more)} besides {', '.join(sorted(want))}; without it the autoencoder would not be the same")
     for name, letters in want.items():
         shape, dtype = headers[name]
         expected = tuple(sizes[letter] for letter in letters)
@@ -46,12 +52,19 @@ def _check(path: Path, headers: dict, want: dict, sizes: dict) -> None:
         if tuple(shape) != expected: raise ValueError(f"{name} in {path} has shape {list(shape)}, expected {list(expected)} ({', '.join(f'{k} = {v}' for k, v in sizes.items())})")
 
 
-def _read(path: Path, names) -> dict:
-    "Tensors of a safetensors file; half precision as float32."
-    with safe_open(path, framework="pt") as f: return {name: _wide(f.get_tensor(name)) for name in names}
-
-
 def _wide(t: Tensor) -> Tensor: return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
+
+# %% ../nbs/12_formats.ipynb #21a4a2b9
+@contextmanager
+def _described(path: Path):
+    "Turn whatever a description breaks by not being what it should be into a `ValueError` that names `path`."
+    try: yield
+    except KeyError as e: raise ValueError(f"the description in {path} lacks {e}") from None
+    except zipfile.BadZipFile as e: raise ValueError(f"{path} does not hold a whole archive ({e}); fetch it again") from None
+    except (TypeError, AttributeError, IndexError, OverflowError) as e: raise ValueError(f"the description in {path} is not what it should be ({e})") from None
+    except ValueError as e:
+        if str(path) in str(e): raise
+        raise ValueError(f"{path}: {e}") from None
 
 
 def inside(
@@ -75,19 +88,23 @@ def save_bank(
     save_tensors(path, dict(bank.state_dict()), {**record, "bank": description})
     save_yaml(Path(path).with_suffix(".yaml"), dict(bank=description, shapes={name: list(t.shape) for name, t in bank.state_dict().items()}, record=record))
 
-
-def _bank_record(path: Path) -> dict:
-    "The description of the bank in a file, whose header has been checked against it."
+# %% ../nbs/12_formats.ipynb #770d2852
+def _bank_record(path: Path) -> tuple:  # architecture, seeds, learning rates, names of the tensors
+    "What a file of `save_bank` describes; its header has been checked against it."
     headers = _headers(path)
     with safe_open(path, framework="pt") as f: record = json.loads((f.metadata() or {}).get("husai", "{}")).get("bank")
     if record is None: raise ValueError(f"{path} holds no bank; save one with save_bank")
-    kind = record["architecture"]
+    kind, seeds = record["architecture"], record["seeds"]
     if kind["name"] not in Architecture.known: raise ValueError(f"{path} holds architecture {kind['name']!r}; known are {sorted(Architecture.known)}")
+    architecture = Architecture.known[kind["name"]](kind["sparsity"], **kind["settings"])
     if len(headers.get("W_enc", ((),))[0]) != 3: raise ValueError(f"{path} holds no W_enc [S, d, m]; it is not a whole bank")
     S, d, m = headers["W_enc"][0]
-    own = Architecture.known[kind["name"]]
-    _check(path, headers, dict(W_enc="Sdm", b_enc="Sm", W_dec="Smd", b_dec="Sd", silent="Sm", **dict.fromkeys(own.weights, "Sm"), **dict.fromkeys(own.state, "S")), dict(S=S, d=d, m=m))
-    return record
+    want = dict(W_enc="Sdm", b_enc="Sm", W_dec="Smd", b_dec="Sd", silent="Sm", **dict.fromkeys(architecture.weights, "Sm"), **dict.fromkeys(architecture.state, "S"))
+    _check(path, headers, want, dict(S=S, d=d, m=m))
+    lr = record.get("lr", [4e-3] * S)
+    for name, values in dict(seeds=seeds, sparsity=architecture.sparsity, lr=lr).items():
+        if len(values) != S: raise ValueError(f"{path} describes {len(values)} {name} for {S} members")
+    return architecture, seeds, lr, list(want)
 
 # %% ../nbs/12_formats.ipynb #417aa574
 def load_bank(
@@ -95,165 +112,234 @@ def load_bank(
     member: int | None = None, # read only this member
 ) -> SAEBank:                  # on the CPU
     "Read a bank, or one of its members; raises `FileNotFoundError`, or `ValueError` for a file that holds no whole bank."
-    record = _bank_record(Path(path))
-    kind, seeds = record["architecture"], record["seeds"]
-    sparsity, lr = kind["sparsity"], record.get("lr", [4e-3] * len(seeds))
-    if member is None: tensors = load_tensors(path)[0]
-    else:
-        if not 0 <= member < len(seeds): raise ValueError(f"member must be between 0 and {len(seeds) - 1}, got {member}")
-        with safe_open(path, framework="pt") as f: tensors = {name: f.get_slice(name)[member:member + 1] for name in f.keys()}
-        seeds, sparsity, lr = (v[member:member + 1] for v in (seeds, sparsity, lr))
-    return SAEBank(Architecture.known[kind["name"]](sparsity, **kind["settings"]), seeds, {name: _wide(t) for name, t in tensors.items()}, lr)
+    path = Path(path)
+    with _described(path):
+        architecture, seeds, lr, names = _bank_record(path)
+        part = slice(None)
+        if member is not None:
+            if not 0 <= member < len(seeds): raise ValueError(f"member must be between 0 and {len(seeds) - 1}, got {member}")
+            part = slice(member, member + 1)
+        with safe_open(path, framework="pt") as f: tensors = {name: _wide(f.get_slice(name)[part]) for name in names}
+        return SAEBank(architecture.with_sparsity(architecture.sparsity[part]), seeds[part], tensors, lr[part])
 
 # %% ../nbs/12_formats.ipynb #370ec9b8
+_letters = dict(W_enc="dm", b_enc="m", W_dec="md", b_dec="d", r_mag="m", b_mag="m", log_threshold="m", threshold="", scaling_factor="m")
+_plain = dict(W_enc="W_enc", b_enc="b_enc", W_dec="W_dec", b_dec="b_dec")
+_jump = {**_plain, "log_threshold": "threshold"}
+
+
+def _want(names: dict) -> dict:  # their names -> shape in letters
+    return {theirs: _letters[ours][::-1] if theirs.endswith(".weight") else _letters[ours] for ours, theirs in names.items()}
+
+
+def _from_theirs(names: dict, tensors: dict) -> dict:
+    t = {ours: _wide(tensors[theirs].T if theirs.endswith(".weight") else tensors[theirs]) for ours, theirs in names.items()}
+    return {ours: v.clamp_min(0).log() if ours == "log_threshold" and names[ours] == "threshold" else v for ours, v in t.items()}
+
+
+def _to_theirs(names: dict, bank: SAEBank) -> dict:
+    t = {ours: getattr(bank, ours).detach()[0] for ours in names}
+    return {theirs: t[ours].T if theirs.endswith(".weight") else t[ours].exp() if ours == "log_threshold" else t[ours] for ours, theirs in names.items()}
+
+
+def _read(path: Path, names: dict, sizes: dict) -> dict:
+    "Tensors of a safetensors file, by our names."
+    _check(path, _headers(path), _want(names), sizes)
+    with safe_open(path, framework="pt") as f: return _from_theirs(names, {theirs: f.get_tensor(theirs) for theirs in names.values()})
+
+# %% ../nbs/12_formats.ipynb #9a256deb
 def _single(architecture: Architecture, tensors: dict, seed: int, scale: float = 1., subtracts: bool = True, norms: bool = False) -> SAEBank:
     "A bank of one, from tensors without member dimension and the conventions they were made for."
-    t = dict(tensors)
+    dtype = reduce(torch.promote_types, (v.dtype for v in tensors.values()))
+    t = {name: v.to(dtype) for name, v in tensors.items()}
+    bad = [name for name, v in t.items() if (v.isnan() if "threshold" in name else ~v.isfinite()).any() and name != "threshold"]
+    if bad: raise ValueError(f"{', '.join(bad)} holds NaN or infinity; the file is damaged, or its training failed")
     if norms:
-        n = torch.linalg.vector_norm(t["W_dec"], dim=-1)
+        n = torch.linalg.vector_norm(t["W_dec"], dim=-1).clamp_min(1e-8)
         t.update(W_enc=t["W_enc"] * n, b_enc=t["b_enc"] * n, W_dec=t["W_dec"] / n[:, None])
-    if not subtracts: t["b_enc"] = t["b_enc"] + t["b_dec"] @ t["W_enc"]
+    if not subtracts:
+        shift = t["b_dec"] @ t["W_enc"]
+        t["b_enc"] = t["b_enc"] + shift
+        if "b_mag" in t: t["b_mag"] = t["b_mag"] + shift * t["r_mag"].exp()
     bank = SAEBank(architecture, [seed], {name: v[None] for name, v in t.items()})
     if scale != 1:
         for p in (bank.b_enc, bank.b_dec): p.data /= scale
-        bank.architecture.rescale(bank, torch.full((1, 1), scale, dtype=bank.b_dec.dtype))
+        bank.architecture.rescale(bank, torch.full((1, 1), scale, dtype=dtype))
     return bank
 
-
+# %% ../nbs/12_formats.ipynb #b8591031
 def _refuse(path: Path, config: dict, allowed: dict) -> None:
     for name, values in allowed.items():
         if config.get(name, values[0]) not in values: raise ValueError(f"{path} has {name} = {config[name]!r}, which cannot be translated; readable is {', '.join(map(repr, values))}")
 
-# %% ../nbs/12_formats.ipynb #9a256deb
-def _load_saelens(folder: Path, seed: int) -> SAEBank:
-    config, path = load_json(folder / "cfg.json"), folder / "sae_weights.safetensors"
-    kind, headers = config.get("architecture", "standard"), _headers(path)
-    own = dict(standard=dict(b_enc="m"), topk=dict(b_enc="m"), batchtopk=dict(b_enc="m"), jumprelu=dict(b_enc="m"), gated=dict(b_gate="m", b_mag="m", r_mag="m"))
-    if kind not in own: raise ValueError(f"{folder} holds a SAELens architecture {kind!r}; readable are {', '.join(own)}")
-    _refuse(folder, config, dict(normalize_activations=("none", "expected_average_only_in"), reshape_activations=("none",), activation_fn=("relu", "topk")))
-    want = dict(W_enc="dm", W_dec="md", b_dec="d", **own[kind])
-    if kind == "jumprelu": want["log_threshold" if "log_threshold" in headers else "threshold"] = "m"
-    if kind == "batchtopk": want["topk_threshold"] = ""
-    _check(path, headers, want, dict(d=config["d_in"], m=config["d_sae"]))
-    t = _read(path, want)
-    if "threshold" in t: t["log_threshold"] = t.pop("threshold").clamp_min(0).log()
-    if "topk_threshold" in t: t["threshold"] = t.pop("topk_threshold").to(t["W_enc"].dtype)
-    if "b_gate" in t: t["b_enc"] = t.pop("b_gate")
-    architecture = dict(standard=lambda: ReLU(config.get("l1_coefficient", 0)), topk=lambda: TopK(config["k"]), batchtopk=lambda: BatchTopK(round(config["k"])),
-                        jumprelu=lambda: JumpReLU(0), gated=lambda: Gated(config.get("l1_coefficient", 0)))[kind]()
-    scaler = folder / "activation_scaler.json"
-    scale = (load_json(scaler).get("scaling_factor") or 1.) if scaler.exists() else 1.
-    return _single(architecture, t, seed, float(scale), config.get("apply_b_dec_to_input", True), bool(config.get("rescale_acts_by_decoder_norm")))
+
+def _coefficient(config: dict, name: str) -> float:
+    "A penalty's coefficient, which only training needs; 0 where the configuration has none."
+    value = config.get(name)
+    return value if isinstance(value, int | float) and 0 <= value < np.inf else 0
 
 # %% ../nbs/12_formats.ipynb #b72ff5cd
+_saelens = dict(standard=_plain, topk=_plain, batchtopk={**_plain, "threshold": "topk_threshold"}, matryoshka_batchtopk={**_plain, "threshold": "topk_threshold"},
+                jumprelu=_jump, gated={**_plain, "b_enc": "b_gate", "b_mag": "b_mag", "r_mag": "r_mag"})
+
+# %% ../nbs/12_formats.ipynb #07b385f9
+def _saelens_config(path: Path) -> tuple[str, dict]:
+    "Architecture and configuration, whichever version wrote them."
+    config = dict(load_json(path))
+    function = config.get("activation_fn", config.get("activation_fn_str", "relu"))
+    kind = "topk" if function == "topk" else config.get("architecture", "standard")
+    if kind not in _saelens: raise ValueError(f"{path} describes a SAELens architecture {kind!r}; readable are {', '.join(_saelens)}")
+    normalize = config.get("normalize_activations")
+    config.update(activation_fn=function, k=(config.get("activation_fn_kwargs") or {}).get("k", config.get("k")),
+                  normalize_activations={None: "none", False: "none", True: "expected_average_only_in"}.get(normalize, normalize))
+    _refuse(path, config, dict(normalize_activations=("none", "expected_average_only_in"), reshape_activations=("none", "hook_z"), activation_fn=("relu", "topk"),
+                               apply_b_dec_to_input=(True, False), rescale_acts_by_decoder_norm=(False, True)))
+    return kind, config
+
+
+def _saelens_scale(folder: Path, config: dict) -> float:
+    path = folder / "activation_scaler.json"
+    if config["normalize_activations"] == "none" or not path.exists(): return 1.
+    scale = load_json(path)["scaling_factor"]
+    if scale is None: return 1.
+    if not 0 < scale < np.inf: raise ValueError(f"{path} has scaling_factor = {scale}; it must be positive")
+    return float(scale)
+
+# %% ../nbs/12_formats.ipynb #46d5e3f3
+def _load_saelens(path: Path, folder: Path, seed: int) -> SAEBank:
+    kind, config = _saelens_config(folder / "cfg.json")
+    names, headers, m = _saelens[kind], _headers(path), config["d_sae"]
+    if "log_threshold" in headers: names = {**names, "log_threshold": "log_threshold"}
+    if "scaling_factor" in headers: names = {**names, "scaling_factor": "scaling_factor"}
+    t = _read(path, names, dict(d=config["d_in"], m=m))
+    if "threshold" in t: t["threshold"] = t["threshold"].to(t["W_enc"].dtype).clamp_min(0)
+    if "scaling_factor" in t: t["W_dec"] = t["W_dec"] * t.pop("scaling_factor")[:, None]
+    l1 = _coefficient(config, "l1_coefficient")
+    architecture = dict(standard=lambda: ReLU(l1), topk=lambda: TopK(config["k"]), jumprelu=lambda: JumpReLU(0), gated=lambda: Gated(l1),
+                        batchtopk=lambda: BatchTopK(max(1, round(config["k"]))),
+                        matryoshka_batchtopk=lambda: Matryoshka(max(1, round(config["k"])), [width / m for width in config["matryoshka_widths"]]))[kind]()
+    norms = config.get("rescale_acts_by_decoder_norm", False) and "topk" in kind
+    return _single(architecture, t, seed, _saelens_scale(folder, config), config.get("apply_b_dec_to_input", True), norms)
+
+# %% ../nbs/12_formats.ipynb #5c318095
 def _to_saelens(bank: SAEBank) -> tuple[dict, dict]:
-    "Tensors and configuration of SAELens for a bank of one. BatchTopK and Matryoshka become JumpReLU, as SAELens itself saves them."
-    kind, t = bank.architecture.name, {name: getattr(bank, name).detach()[0].contiguous() for name in bank.weight_names}
-    config = dict(d_in=t["W_dec"].shape[1], d_sae=t["W_dec"].shape[0], dtype=str(t["W_dec"].dtype).removeprefix("torch."), device="cpu",
-                  apply_b_dec_to_input=True, normalize_activations="none", reshape_activations="none", metadata={})
+    "Tensors and configuration of SAELens for a bank of one."
+    kind, by_norm, batched = bank.architecture.name, bool(bank.architecture.settings.get("by_norm")), hasattr(bank, "threshold")
     name = dict(relu="standard", topk="topk", jumprelu="jumprelu", gated="gated", batchtopk="jumprelu", matryoshka="jumprelu")[kind]
-    if kind == "topk": config.update(k=bank.architecture.sparsity[0], rescale_acts_by_decoder_norm=bool(bank.architecture.settings["by_norm"]))
-    if kind == "gated": t["b_gate"] = t.pop("b_enc")
-    if kind in ("batchtopk", "matryoshka"): t["threshold"] = _threshold(bank).expand_as(t["b_enc"]).clone()
-    if kind == "jumprelu": t["threshold"] = t.pop("log_threshold").exp()
-    return t, dict(architecture=name, **config)
+    t = _to_theirs(_plain if batched else _saelens[name], bank)
+    if batched: t["threshold"] = _threshold(bank) / (torch.linalg.vector_norm(t["W_dec"], dim=-1) if by_norm else torch.ones_like(t["b_enc"]))
+    config = dict(architecture=name, d_in=t["W_dec"].shape[1], d_sae=t["W_dec"].shape[0], dtype=str(t["W_dec"].dtype).removeprefix("torch."), device="cpu",
+                  apply_b_dec_to_input=True, normalize_activations="none", reshape_activations="none", metadata={})
+    if kind == "topk": config.update(k=bank.architecture.sparsity[0], rescale_acts_by_decoder_norm=by_norm)
+    return t, config
 
 
 def _threshold(bank: SAEBank) -> Tensor:
-    if bank.threshold.isnan().any(): raise ValueError("this BatchTopK bank has never been trained and has no threshold to save; train it first")
-    if bank.architecture.settings["by_norm"]: raise ValueError("a BatchTopK bank with by_norm has no equivalent with one threshold a latent; save it with save_bank")
+    if bank.threshold.isnan().any(): raise ValueError(f"this {bank.architecture.name} bank has never been trained and has no threshold to save; train it first")
     return bank.threshold
 
 # %% ../nbs/12_formats.ipynb #5e8d8076
-def _load_sparsify(folder: Path, seed: int) -> SAEBank:
-    config, path = load_json(folder / "cfg.json"), folder / "sae.safetensors"
-    _refuse(folder, config, dict(activation=("topk",), transcode=(False,), skip_connection=(False,)))
-    want = {"encoder.weight": "md", "encoder.bias": "m", "W_dec": "md", "b_dec": "d"}
+_sparsify = {**_plain, "W_enc": "encoder.weight", "b_enc": "encoder.bias"}
+
+
+def _load_sparsify(path: Path, folder: Path, seed: int) -> SAEBank:
+    config = load_json(folder / "cfg.json")
+    _refuse(folder / "cfg.json", config, dict(activation=("topk",), transcode=(False,), skip_connection=(False,)))
     d = config["d_in"]
-    _check(path, _headers(path), want, dict(d=d, m=config.get("num_latents") or d * config["expansion_factor"]))
-    t = _read(path, want)
-    return _single(TopK(config["k"]), dict(W_enc=t["encoder.weight"].T, b_enc=t["encoder.bias"], W_dec=t["W_dec"], b_dec=t["b_dec"]), seed)
+    return _single(TopK(config["k"]), _read(path, _sparsify, dict(d=d, m=config.get("num_latents") or d * config["expansion_factor"])), seed)
 
 
 def _to_sparsify(bank: SAEBank) -> tuple[dict, dict]:
     if bank.architecture.name != "topk" or bank.architecture.settings["by_norm"]:
         raise ValueError(f"sparsify knows plain TopK only, this is {bank.architecture.name}; write SAELens or dictionary_learning")
-    t = {"encoder.weight": bank.W_enc[0].T.contiguous(), "encoder.bias": bank.b_enc[0], "W_dec": bank.W_dec[0], "b_dec": bank.b_dec[0]}
     m, d = bank.W_dec.shape[1:]
-    return t, dict(activation="topk", expansion_factor=max(1, m // d), normalize_decoder=True, num_latents=m, k=bank.architecture.sparsity[0], multi_topk=False,
-                   skip_connection=False, transcode=False, d_in=d)
+    return _to_theirs(_sparsify, bank), dict(activation="topk", expansion_factor=max(1, m // d), normalize_decoder=True, num_latents=m,
+                                             k=bank.architecture.sparsity[0], multi_topk=False, skip_connection=False, transcode=False, d_in=d)
 
 # %% ../nbs/12_formats.ipynb #cf1cbde4
-_dl_classes = dict(AutoEncoder="relu", AutoEncoderTopK="topk", BatchTopKSAE="batchtopk", JumpReluAutoEncoder="jumprelu", GatedAutoEncoder="gated")
-_dl_names = dict(relu={"encoder.weight": "md", "encoder.bias": "m", "decoder.weight": "dm", "bias": "d"},
-                 topk={"encoder.weight": "md", "encoder.bias": "m", "decoder.weight": "dm", "b_dec": "d"},
-                 batchtopk={"encoder.weight": "md", "encoder.bias": "m", "decoder.weight": "dm", "b_dec": "d", "threshold": ""},
-                 jumprelu=dict(W_enc="dm", W_dec="md", b_enc="m", b_dec="d", threshold="m"),
-                 gated={"encoder.weight": "md", "decoder.weight": "dm", "decoder_bias": "d", "gate_bias": "m", "mag_bias": "m", "r_mag": "m"})
-
-
-def _load_dictionary_learning(folder: Path, seed: int) -> SAEBank:
-    config, path = load_json(folder / "config.json").get("trainer", {}), folder / "ae.pt"
-    if config.get("dict_class") not in _dl_classes: raise ValueError(f"{folder} holds a {config.get('dict_class')!r}; readable are {', '.join(_dl_classes)}")
-    kind, sizes = _dl_classes[config["dict_class"]], dict(d=config["activation_dim"], m=config["dict_size"])
+def _archive(path: Path, room: int) -> None:
+    "Raise `ValueError` unless the zip archive is whole and unpacks to at most `room` bytes."
     if not path.is_file(): raise FileNotFoundError(f"there is no file {path}")
-    least = 2 * sum(int(np.prod([sizes[letter] for letter in letters])) for letters in _dl_names[kind].values())
-    if not least <= path.stat().st_size <= 8 * least + 2**20: raise ValueError(f"{path} has {path.stat().st_size} bytes, which does not fit d = {sizes['d']}, m = {sizes['m']} of its config.json")
-    try: t = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e: raise ValueError(f"{path} is not a whole file of tensors ({type(e).__name__}: {str(e).splitlines()[0][:120]}); fetch it again") from None
-    if not isinstance(t, dict) or not all(isinstance(v, Tensor) for v in t.values()): raise ValueError(f"{path} holds more than tensors by name")
-    _check(path, {name: (tuple(v.shape), next((k for k, f in _floats.items() if f == v.dtype), str(v.dtype))) for name, v in t.items()}, _dl_names[kind], sizes)
-    return _from_dictionary_learning(kind, config, {name: _wide(v) for name, v in t.items()}, seed)
+    try:
+        with zipfile.ZipFile(path) as z:
+            size = sum(entry.file_size for entry in z.infolist())
+            damaged = z.testzip() if size <= room else None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as e:
+        raise ValueError(f"{path} is not a whole archive ({e}); fetch it again") from None
+    if size > room: raise ValueError(f"{path} has {path.stat().st_size} bytes and would unpack to {size}, more than weights could")
+    if damaged: raise ValueError(f"{path} is not a whole archive ({damaged} is damaged); fetch it again")
+
+# %% ../nbs/12_formats.ipynb #85edb725
+def _load_pt(path: Path, device: str) -> dict:
+    try: t = torch.load(path, map_location=device, weights_only=True)
+    except Exception as e: raise ValueError(f"{path} is not a whole file of tensors ({type(e).__name__}: {' '.join(str(e).split())[:120]}); fetch it again") from None
+    if not isinstance(t, dict) or not all(type(v) in (Tensor, torch.nn.Parameter) and v.layout == torch.strided for v in t.values()):
+        raise ValueError(f"{path} holds more than tensors by name")
+    return t
 
 # %% ../nbs/12_formats.ipynb #0bdeba6d
-def _from_dictionary_learning(kind: str, config: dict, t: dict, seed: int) -> SAEBank:
-    if kind == "jumprelu":
-        return _single(JumpReLU(0), dict(W_enc=t["W_enc"], b_enc=t["b_enc"], W_dec=t["W_dec"], b_dec=t["b_dec"], log_threshold=t["threshold"].clamp_min(0).log()), seed, subtracts=False)
-    both = dict(W_enc=t["encoder.weight"].T, W_dec=t["decoder.weight"].T)
-    if kind == "gated": return _single(Gated(config.get("l1_penalty", 0)), dict(**both, b_dec=t["decoder_bias"], b_enc=t["gate_bias"], b_mag=t["mag_bias"], r_mag=t["r_mag"]), seed)
-    if kind == "relu": return _single(ReLU(config.get("l1_penalty", 0)), dict(**both, b_enc=t["encoder.bias"], b_dec=t["bias"]), seed)
-    tensors = dict(**both, b_enc=t["encoder.bias"], b_dec=t["b_dec"])
-    if kind == "batchtopk": tensors["threshold"] = t["threshold"] if t["threshold"] >= 0 else torch.full_like(t["threshold"], torch.nan)
-    return _single((TopK if kind == "topk" else BatchTopK)(config.get("k", int(t.get("k", 0)))), tensors, seed)
+_linear = dict(W_enc="encoder.weight", b_enc="encoder.bias", W_dec="decoder.weight", b_dec="b_dec")
+_classes = dict(AutoEncoder=("relu", {**_linear, "b_dec": "bias"}), AutoEncoderNew=("relu", {**_linear, "b_dec": "decoder.bias"}), AutoEncoderTopK=("topk", _linear),
+                BatchTopKSAE=("batchtopk", {**_linear, "threshold": "threshold"}), MatryoshkaBatchTopKSAE=("matryoshka", {**_plain, "threshold": "threshold"}),
+                JumpReluAutoEncoder=("jumprelu", _jump),
+                GatedAutoEncoder=("gated", dict(W_enc="encoder.weight", b_enc="gate_bias", W_dec="decoder.weight", b_dec="decoder_bias", r_mag="r_mag", b_mag="mag_bias")))
 
+# %% ../nbs/12_formats.ipynb #c44edf06
+def _load_dictionary_learning(path: Path, folder: Path, seed: int) -> SAEBank:
+    config = load_json(folder / "config.json")["trainer"]
+    cls = config["dict_class"]
+    if cls not in _classes: raise ValueError(f"{folder} holds a {cls!r}; readable are {', '.join(_classes)}")
+    _archive(path, path.stat().st_size if path.exists() else 0)
+    (kind, names), dtypes = _classes[cls], {f: name for name, f in _floats.items()}
+    also = dict(topk=("k", "threshold"), batchtopk=("k",), matryoshka=("k", "group_sizes")).get(kind, ())
+    headers = {name: (tuple(v.shape), dtypes.get(v.dtype, str(v.dtype))) for name, v in _load_pt(path, "meta").items()}
+    _check(path, headers, _want(names), dict(d=config["activation_dim"], m=config["dict_size"]), also)
+    stored, l1 = _load_pt(path, "cpu"), _coefficient(config, "l1_penalty")
+    t = _from_theirs(names, stored)
+    if "threshold" in t: t["threshold"] = torch.where(t["threshold"] >= 0, t["threshold"], torch.nan)  # -1: none yet
+    ends = stored["group_sizes"].flatten().cumsum(0).tolist() if kind == "matryoshka" else ()
+    k = stored["k"].flatten().tolist() if "k" in stored else [config.get("k", 0)]
+    if k != [config.get("k", *k)]: raise ValueError(f"{folder} has k = {config['k']} in its configuration and {k} beside its weights")
+    architecture = dict(relu=lambda: ReLU(l1), topk=lambda: TopK(k), batchtopk=lambda: BatchTopK(k), jumprelu=lambda: JumpReLU(0),
+                        gated=lambda: Gated(l1), matryoshka=lambda: Matryoshka(k, [end / config["dict_size"] for end in ends]))[kind]()
+    return _single(architecture, t, seed, subtracts=cls not in ("JumpReluAutoEncoder", "AutoEncoderNew"))
 
+# %% ../nbs/12_formats.ipynb #9c972949
 def _to_dictionary_learning(bank: SAEBank) -> tuple[dict, dict]:
     kind, s = bank.architecture.name, bank.architecture.sparsity[0]
-    if kind not in _dl_names or bank.architecture.settings.get("by_norm"): raise ValueError(f"dictionary_learning has no class for {kind}{' with by_norm' * (kind in _dl_names)}; save it with save_bank")
-    w = {name: getattr(bank, name).detach()[0] for name in bank.weight_names}
-    both = {"encoder.weight": w["W_enc"].T, "decoder.weight": w["W_dec"].T}
-    t = dict(relu=lambda: {**both, "encoder.bias": w["b_enc"], "bias": w["b_dec"]},
-             topk=lambda: {**both, "encoder.bias": w["b_enc"], "b_dec": w["b_dec"], "k": torch.tensor(s, dtype=torch.int), "threshold": torch.tensor(-1.)},
-             batchtopk=lambda: {**both, "encoder.bias": w["b_enc"], "b_dec": w["b_dec"], "k": torch.tensor(s, dtype=torch.int), "threshold": _threshold(bank)[0]},
-             jumprelu=lambda: dict(W_enc=w["W_enc"], W_dec=w["W_dec"], b_enc=w["b_enc"] - w["b_dec"] @ w["W_enc"], b_dec=w["b_dec"], threshold=w["log_threshold"].exp()),
-             gated=lambda: {**both, "decoder_bias": w["b_dec"], "gate_bias": w["b_enc"], "mag_bias": w["b_mag"], "r_mag": w["r_mag"]})[kind]()
-    number = dict(k=s) if kind in ("topk", "batchtopk") else dict(l1_penalty=s)
-    name = next(cls for cls, k in _dl_classes.items() if k == kind)
-    trainer = dict(dict_class=name, activation_dim=w["b_dec"].shape[0], dict_size=w["b_enc"].shape[0], **number)
-    return {name: v.contiguous().clone() for name, v in t.items()}, dict(trainer=trainer, buffer={})
+    found = [(cls, names) for cls, (k, names) in _classes.items() if k == kind]
+    if not found or bank.architecture.settings.get("by_norm"): raise ValueError(f"dictionary_learning has no class for {kind}{' with by_norm' * bool(found)}; save it with save_bank")
+    cls, names = found[0]
+    if "threshold" in names: _threshold(bank)
+    t, d, m = _to_theirs(names, bank), bank.W_dec.shape[2], bank.width
+    if kind == "jumprelu": t["b_enc"] = t["b_enc"] - t["b_dec"] @ t["W_enc"]
+    if kind == "topk": t["threshold"] = torch.tensor(-1.)
+    if kind in ("topk", "batchtopk", "matryoshka"): t["k"] = torch.tensor(s, dtype=torch.int)
+    if kind == "matryoshka": t["group_sizes"] = torch.tensor(bank.architecture.groups(m)).diff()
+    return t, dict(trainer=dict(dict_class=cls, activation_dim=d, dict_size=m, **({"k": s} if "k" in t else {"l1_penalty": s})), buffer={})
 
 # %% ../nbs/12_formats.ipynb #b10f2779
 def _npz_headers(path: Path) -> dict:
-    try:
-        with zipfile.ZipFile(path) as z:
-            headers = {}
-            for name in z.namelist():
-                with z.open(name) as f:
-                    version = np.lib.format.read_magic(f)
-                    shape, _, dtype = (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(f)
-                    headers[name.removesuffix(".npy")] = (shape, {"f8": "F64", "f4": "F32", "f2": "F16"}.get(dtype.str[1:], str(dtype)))
-            return headers
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as e: raise ValueError(f"{path} is not a whole numpy archive ({e}); fetch it again") from None
+    _archive(path, 100 * path.stat().st_size + 2**20)
+    headers = {}
+    with zipfile.ZipFile(path) as z:
+        for name in z.namelist():
+            with z.open(name) as f:
+                try: shape, _, dtype = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[np.lib.format.read_magic(f)](f)
+                except (ValueError, KeyError) as e: raise ValueError(f"{name} in {path} is no numpy array ({e})") from None
+                kind = {"<f8": "F64", "<f4": "F32", "<f2": "F16"}.get(dtype.str, str(dtype))
+                if kind in _floats and f.tell() + dtype.itemsize * int(np.prod(shape, dtype=object)) != z.getinfo(name).file_size:
+                    raise ValueError(f"{name} in {path} says that it has shape {list(shape)}, which is not its size")
+                headers[name.removesuffix(".npy")] = (shape, kind)
+    return headers
 
 
-def _load_gemma_scope(folder: Path, seed: int) -> SAEBank:
-    path = folder / "params.npz"
+def _load_gemma_scope(path: Path, folder: Path, seed: int) -> SAEBank:
     headers = _npz_headers(path)
-    m, d = (headers.get("W_dec", ((0, 0),))[0] + (0, 0))[:2]
-    _check(path, headers, dict(W_enc="dm", W_dec="md", b_enc="m", b_dec="d", threshold="m"), dict(d=d, m=m))
-    with np.load(path, allow_pickle=False) as z: t = {name: _wide(torch.from_numpy(z[name])) for name in ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")}
-    t["log_threshold"] = t.pop("threshold").clamp_min(0).log()
-    return _single(JumpReLU(0), t, seed, subtracts=False)
+    m, d = (*headers.get("W_dec", ((1, 1),))[0], 1, 1)[:2]
+    _check(path, headers, _want(_jump), dict(d=d, m=m))
+    with np.load(path, allow_pickle=False) as z: t = {name: torch.from_numpy(z[name]) for name in _jump.values()}
+    return _single(JumpReLU(0), _from_theirs(_jump, t), seed, subtracts=False)
 
 # %% ../nbs/12_formats.ipynb #f56a71d2
 _formats = dict(saelens=("sae_weights.safetensors", _load_saelens), sparsify=("sae.safetensors", _load_sparsify),
@@ -262,21 +348,24 @@ _formats = dict(saelens=("sae_weights.safetensors", _load_saelens), sparsify=("s
 
 def load_sae(
     root: str | Path,          # a folder, or a file of `save_bank`
-    name: str = "",            # a folder inside of it: "layers.3/seed0", "layer_5/width_16k/average_l0_20"
+    name: str = "",            # what to read inside of it: "layers.3/seed0", "layer_5/width_16k/average_l0_20", "trainer_0/checkpoints/ae_500.pt"
     format: str | None = None, # "saelens", "sparsify", "dictionary_learning" or "gemma_scope"; told by the files when None
     seed: int = 0,             # what to call it: members of a bank differ in their seed
-) -> SAEBank:                  # one member (a whole bank where `root` is a file of ours)
+) -> SAEBank:                  # one member (a whole bank where it is a file of ours)
     "Read an autoencoder of any known format; raises `FileNotFoundError`, or `ValueError` for what is not whole or not known."
     if format is not None and format not in _formats: raise ValueError(f"format must be one of {', '.join(_formats)}, got {format!r}")
     path = inside(root, name)
-    if path.is_file() and format is None: return load_bank(path)
+    if path.is_file() and path.suffix == ".pt":
+        folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        with _described(folder): return _load_dictionary_learning(path, folder, seed)
+    if path.is_file(): return load_bank(path)
     if not path.is_dir(): raise FileNotFoundError(f"there is no folder {path}")
     found = [f for f, (file, _) in _formats.items() if (path / file).exists() and format in (None, f)]
     if len(found) != 1:
         looked = ", ".join(f"{file} ({f})" for f, (file, _) in _formats.items() if format in (None, f))
         raise ValueError(f"{path} holds {'several formats: ' + ', '.join(found) if found else 'no autoencoder'}; looked for {looked}")
-    try: return _formats[found[0]][1](path, seed)
-    except KeyError as e: raise ValueError(f"the configuration in {path} lacks {e}") from None
+    file, load = _formats[found[0]]
+    with _described(path): return load(path / file, path, seed)
 
 # %% ../nbs/12_formats.ipynb #8a37c50a
 def save_sae(
@@ -296,12 +385,15 @@ def save_sae(
     try:
         part.mkdir(parents=True)
         tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        torch.save(tensors, part / weights) if weights.endswith(".pt") else save_file(tensors, part / weights)
+        with atomic(part / weights) as file:
+            if weights.endswith(".pt"):
+                with open(file, "wb") as f: torch.save(tensors, f)
+            else: save_file(tensors, file)
         save_json(part / config_name, config)
         os.replace(part, folder)
     finally: shutil.rmtree(part, ignore_errors=True)
 
-
+# %% ../nbs/12_formats.ipynb #4dc37852
 def stack_banks(
     banks: list[SAEBank],            # of one architecture, settings, width and dimension
     seeds: list[int] | None = None,  # for the stacked members, in order; their own when None

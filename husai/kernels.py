@@ -173,7 +173,7 @@ def _loops():
 
 def loops_for(t: Tensor):
     "The compiled loops if they can work on `t`, else None."
-    if _route["name"] == "torch" or t.device.type != "cpu" or t.dtype not in (torch.float32, torch.float64): return None
+    if _route["name"] == "torch" or not t.is_cpu or t.dtype not in (torch.float32, torch.float64): return None
     if _loops() is None and _route["name"] == "numba": raise RuntimeError("numba is not installed; pip install numba, or use_route('auto')")
     return _loops()
 
@@ -183,9 +183,12 @@ class Room:
     def __init__(self, like: Tensor): self.like, self.held = like, {}
 
     def __call__(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        n, t, dtype = math.prod(shape), self.held.get(name), dtype or self.like.dtype
-        if t is None or t.numel() < n or t.dtype != dtype: self.held[name] = t = torch.empty(n, dtype=dtype, device=self.like.device)
-        return t[:n].view(shape)
+        found = self.held.get(name)
+        if found and found[0] == shape: return found[2]  # as last time, which is the usual case
+        n, dtype = math.prod(shape), dtype or self.like.dtype
+        memory = found[1] if found and found[1].numel() >= n else torch.empty(n, dtype=dtype, device=self.like.device)
+        self.held[name] = shape, memory, memory[:n].view(shape)
+        return self.held[name][2]
 
 # %% ../nbs/09_kernels.ipynb #19573c91
 def _block_rows(width: int) -> int: return max(256, 2**18 // width)

@@ -173,18 +173,23 @@ def _variance(x: Tensor) -> Tensor:
 class Moments:
     "Adam's running averages and step counts, for all members."
     def __init__(self, bank: SAEBank, names: list[str]):
-        def like(w): return torch.zeros_like(w.transpose(1, 2) if w.stride(1) == 1 and w.ndim == 3 and w.stride(2) != 1 else w, memory_format=torch.contiguous_format)
+        lies = {name: getattr(bank, name).detach() for name in names}
+        if "W_enc" in lies: lies["W_enc"] = lies["W_enc"].transpose(1, 2)
         self.names = names
-        self.mean, self.square = ({name: like(getattr(bank, name).detach()) for name in names} for _ in range(2))
+        self.mean, self.square = ({name: torch.zeros_like(w, memory_format=torch.contiguous_format) for name, w in lies.items()} for _ in range(2))
         self.count = torch.zeros(len(bank), len(names), device=bank.b_dec.device)
+
+    def of(self, member: Member) -> list:
+        "Weights, gradients, both averages and counts of a member, as they lie in memory; put together once."
+        if not hasattr(member, "adam"):
+            flat, i = lambda name, t: t.T if name == "W_enc" else t, member.i
+            member.adam = [[flat(n, member.weights[n]) for n in self.names], [flat(n, member.grads[n]) for n in self.names],
+                           [self.mean[n][i] for n in self.names], [self.square[n][i] for n in self.names], [], list(self.count[i])]
+        return member.adam
 
     def update(self, member: Member, lr: float, recipe: Recipe) -> None:
         "One step of Adam (Kingma & Ba 2015) from the member's gradients."
-        i = member.i
-        flat = lambda name, t: t.T if name == "W_enc" else t  # noqa: E731 (as it lies in memory)
-        adam([flat(n, member.weights[n]) for n in self.names], [flat(n, member.grads[n]) for n in self.names], [self.mean[n][i] for n in self.names],
-             [self.square[n][i] for n in self.names], [], list(self.count[i]), fused=True, amsgrad=False, beta1=recipe.betas[0], beta2=recipe.betas[1],
-             lr=lr, weight_decay=0., eps=recipe.eps, maximize=False)
+        adam(*self.of(member), fused=True, amsgrad=False, beta1=recipe.betas[0], beta2=recipe.betas[1], lr=lr, weight_decay=0., eps=recipe.eps, maximize=False)
 
 # %% ../nbs/14_train.ipynb #18686837
 soft_cosine = .8  # Korznikov et al.
