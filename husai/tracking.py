@@ -26,7 +26,7 @@ class _Table:
         self.rows = [[] for _ in members]
         for row in load_table(self.path).to_dict("records") if self.path.exists() else ():
             i = row.get("member")
-            if i in range(len(members)) and members[i].items() <= row.items(): self.rows[i].append(row)
+            if type(i) is int and 0 <= i < len(members) and members[i].items() <= row.items(): self.rows[i].append(row)
 
     def add(self, i: int, row: dict) -> None:
         mine = self.rows[i]
