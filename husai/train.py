@@ -389,7 +389,7 @@ def train_bank(
     *,
     log_every: int = 50,             # steps between rows of the log
     n_snapshots: int = 12,           # decoders kept along the way, log-spaced, first and last included; 0 for none
-    threads: int | None = None,      # threads, each working on one member at a time; as many as PyTorch has when None
+    threads: int | None = None,      # threads, each working on one member at a time (one member alone: PyTorch's own); as many as PyTorch has when None
     checkpoint: str | Path | None = None,  # file to resume from if it is there, and to save to; delete it when the bank is saved
     checkpoint_every: float = 60.,   # seconds
     trackers: list | None = None,    # one for each member, see `husai.tracking`
@@ -409,7 +409,7 @@ def train_bank(
         if trackers: _trackers_told(t, trackers, told)
         if progress: progress(t.step, t.recipe.steps, _last(t))
     intra = torch.get_num_threads()
-    if t.threads > 1: torch.set_num_threads(1)
+    torch.set_num_threads(1 if len(bank) > 1 else threads or intra)  # members share the cores; a single one may have them all for its products
     try:
         if progress: progress(t.step, t.recipe.steps, "")
         with ThreadPoolExecutor(t.threads) as pool: _run(t, pool, saver, report)
