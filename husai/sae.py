@@ -38,6 +38,9 @@ class Architecture:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "name"): raise TypeError(f"the architecture {cls.__name__} needs a name, as in name = 'mine', in its class")
+        other = Architecture.known.get(cls.name)
+        if other and other.__qualname__ != cls.__qualname__: raise ValueError(f"there is an architecture {cls.name!r} already ({other.__qualname__}); choose another name for {cls.__qualname__}")
         Architecture.known[cls.name] = cls
 
     def __init__(self, sparsity: float | list, **settings):
@@ -108,7 +111,7 @@ class SAEBank(nn.Module):
     @property
     def width(self) -> int: return self.W_dec.shape[1]
     @property
-    def dead(self) -> Tensor: return self.silent >= self.architecture.settings["dead_after"]  # [S, m]
+    def dead(self) -> Tensor: return self.silent >= self.architecture.settings.get("dead_after", 12_800)  # [S, m]
 
     def name(self, i: int) -> str: return f"member {i} (seed {self.seeds[i]}, sparsity {self.architecture.sparsity[i]})"
 
@@ -182,7 +185,7 @@ class Member:
         self.grads["W_enc"] = room("gradient of W_enc", *self.W_enc.T.shape).T  # in memory like W_enc itself
 
     @property
-    def dead(self) -> Tensor: return self.silent >= self.architecture.settings["dead_after"]  # [m]
+    def dead(self) -> Tensor: return self.silent >= self.architecture.settings.get("dead_after", 12_800)  # [m]
 
     def centred(self, x: Tensor) -> Tensor:  # x [B, d] -> x - b_dec
         return torch.sub(x, self.b_dec, out=self.room("centred", *x.shape))
