@@ -14,7 +14,7 @@ from .architectures import ReLU, TopK
 from .kernels import order
 from .matching import mcc, pair_scores
 from .sae import Loss, SAEBank, backward, reconstruct
-from .train import Recipe, Trainer
+from .train import Recipe, Trainer, train_segment
 
 # %% ../nbs/23_anchor.ipynb #20364532
 def song_data() -> tuple[Tensor, Tensor]:  # inputs [50,000, 16], dictionary [32, 16]; float32
@@ -80,7 +80,7 @@ def song_curves(
     for step in steps:
         for begin in range(at, step + 1, 50):
             if progress: progress(begin, recipe.steps, "")
-            for i in range(len(bank)): trainer.segment(i, begin, min(begin + 50, step + 1))
+            for i in range(len(bank)): train_segment(trainer, i, begin, min(begin + 50, step + 1))
         at = step + 1
         if trainer.stopped: raise RuntimeError("; ".join(trainer.stopped.values()))
         gt = [mcc(w, truth, signed=True).value for w in bank.W_dec]

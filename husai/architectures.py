@@ -201,6 +201,14 @@ class Gated(Architecture):
         return Loss(total, error, int((codes.values > 0).sum()) / B, codes.active())
 
 # %% ../nbs/11_architectures.ipynb #e197ca8f
+def _between(codes: Codes, lo: int, hi: int) -> Codes:
+    "The entries of latents `lo` to `hi`, as codes of a dictionary of `hi - lo`."
+    if codes.latents is None: return Codes(codes.values[:, lo:hi], None, None, hi - lo, codes.count)
+    keep = (codes.latents >= lo) & (codes.latents < hi)
+    starts = torch.nn.functional.pad(keep.cumsum(0), (1, 0))[codes.starts.long()].int()
+    return Codes(codes.values[keep], codes.latents[keep] - lo, starts, hi - lo, int(starts[-1]))
+
+# %% ../nbs/11_architectures.ipynb #fcfa59a5
 class Matryoshka(BatchTopK):
     "BatchTopK whose prefixes of latents reconstruct, too."
     name = "matryoshka"
@@ -238,11 +246,3 @@ class Matryoshka(BatchTopK):
         torch.sub(pull.sum(0), member.W_enc @ g["b_enc"], out=g["b_dec"])
         total = sum(errors) + revive(member, x, left[-1], self.settings["aux"])
         return Loss(total, errors[-1], codes.count / B, codes.active())
-
-
-def _between(codes: Codes, lo: int, hi: int) -> Codes:
-    "The entries of latents `lo` to `hi`, as codes of a dictionary of `hi - lo`."
-    if codes.latents is None: return Codes(codes.values[:, lo:hi], None, None, hi - lo, codes.count)
-    keep = (codes.latents >= lo) & (codes.latents < hi)
-    starts = torch.nn.functional.pad(keep.cumsum(0), (1, 0))[codes.starts.long()].int()
-    return Codes(codes.values[keep], codes.latents[keep] - lo, starts, hi - lo, int(starts[-1]))

@@ -82,7 +82,7 @@ class ActivationConfig(Strict):
     position: int = Field(-1, description="Token position, from the end when negative; the answer is read at -1.")
     subspace_share: float = Field(0.999, gt=0, lt=1, description="Share of the variance that the principal subspace of the null `iso_subspace` holds.")
 
-
+# %% ../nbs/01_config.ipynb #saeconfigcell
 class SAEConfig(Strict):
     "The banks of SAEs: one bank for each architecture and width, holding every seed at every sparsity."
     architectures: list[Architecture] = Field(["relu", "topk", "batchtopk"], min_length=1, description="Architectures to train.")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['has_compress', 'jit', 'append16', 'append', 'count', 'bracket', 'border', 'keep_k', 'pick_k', 'topk_row', 'add_bias',
-           'topk_rows', 'above_rows', 'count_rows', 'count_above', 'scatter_rows', 'keep_rows', 'add_rows', 'dot_rows',
-           'decode_rows', 'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries', 'relu_rows',
+           'topk_rows', 'above_rows', 'count_rows', 'count_above', 'scatter_rows', 'relu_rows', 'keep_rows', 'add_rows',
+           'dot_rows', 'decode_rows', 'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries',
            'project_rows', 'unit_rows']
 
 # %% ../nbs/08_loops.ipynb #8bebc042
@@ -104,7 +104,7 @@ def border(candidates, k, low):
     if count(candidates, high) >= k: low = high
     return low
 
-
+# %% ../nbs/08_loops.ipynb #8f74133b
 @jit
 def keep_k(values, places, n, k, t):
     "Of `n` candidates keep, in place, those above `t` and the first of those equal to it, `k` in all; -1 if more than `k` are above."
@@ -138,7 +138,7 @@ def pick_k(row, k, values, places):
             n += 1
     return n
 
-
+# %% ../nbs/08_loops.ipynb #b47b499f
 @jit
 def topk_row(row, k, t, values, places):
     "The `k` largest entries to the front of `values` and `places`, by place; returns the threshold to begin with in the next row."
@@ -189,7 +189,7 @@ def above_rows(pre, bias, scale, floor, t, values, latents, starts, first):
         starts[first + b + 1] = n
     return True
 
-
+# %% ../nbs/08_loops.ipynb #439195f7
 @jit
 def count_rows(pre, t):
     "How many entries are not below `t`."
@@ -213,6 +213,21 @@ def scatter_rows(values, latents, starts, out):
     for b in range(out.shape[0]):
         out[b] = 0
         for e in range(starts[b], starts[b + 1]): out[b, latents[e]] = values[e]
+
+# %% ../nbs/08_loops.ipynb #97dd2034
+@jit
+def relu_rows(pre, bias):
+    "Add the bias and set to zero what is not positive, in place; returns how many entries stay (a NaN stays)."
+    n = 0
+    for b in range(pre.shape[0]):
+        kept = np.int32(0)
+        for j in range(pre.shape[1]):
+            x = pre[b, j] + bias[j]
+            stays = not (x <= 0)
+            pre[b, j] = x if stays else pre.dtype.type(0)
+            kept += np.int32(stays)
+        n += kept
+    return n
 
 # %% ../nbs/08_loops.ipynb #2251e017
 @jit
@@ -247,7 +262,7 @@ def add_rows(weights, rows, lo, hi, W, out):
         for j in range(out.shape[0]): out[j] += v * w[j]
         e += 1
 
-
+# %% ../nbs/08_loops.ipynb #eb859052
 @jit
 def dot_rows(r, rows, lo, hi, W, out):
     "`out[e] = r · W[rows[e]]` for `e` from `lo` to `hi`."
@@ -312,7 +327,7 @@ def by_latent(latents, starts, first, rows, entries):
     for j in range(m, 0, -1): first[j] = first[j - 1]
     first[0] = 0
 
-
+# %% ../nbs/08_loops.ipynb #fe951409
 @jit
 def sum_rows(weights, first, rows, entries, x, out):
     "`out[l] = sum of weights[entries[p]] · x[rows[p]]` over the places `p` of latent `l`."
@@ -335,19 +350,6 @@ def sum_entries(weights, first, entries, out):
         out[j] = s
 
 
-@jit
-def relu_rows(pre, bias):
-    "Add the bias and set to zero what is not positive, in place; returns how many entries stay (a NaN stays)."
-    n = 0
-    for b in range(pre.shape[0]):
-        kept = np.int32(0)
-        for j in range(pre.shape[1]):
-            x = pre[b, j] + bias[j]
-            stays = not (x <= 0)
-            pre[b, j] = x if stays else pre.dtype.type(0)
-            kept += np.int32(stays)
-        n += kept
-    return n
 
 # %% ../nbs/08_loops.ipynb #67189e40
 @jit
