@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy.special import betainc
 from torch import Tensor
 
-from .matching import assign, cosine
+from .assignment import assign, cosine
 from .provenance import generator, rng
 
 # %% ../nbs/17_chance.ipynb #2375bd85

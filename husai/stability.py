@@ -15,8 +15,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from .assignment import assign, cosine
 from .chance import MAY_SUBTRACT, chance_corrected, draw_members, drawers, expected_max_cosine, p_value, repartition
-from .matching import MCC, assign, cosine, divide, mcc, mmcs, pair_scores, plane_affinity, shared_pairs
+from .matching import MCC, divide, mcc, mmcs, pair_scores, plane_affinity, shared_pairs
 
 # %% ../nbs/18_stability.ipynb #1756a4c5
 class Interval(NamedTuple):

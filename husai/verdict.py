@@ -13,7 +13,8 @@ import pandas as pd
 import torch.nn.functional as F
 from torch import Tensor
 
-from .matching import cosine, match, plane_affinity
+from .assignment import cosine, match
+from .matching import plane_affinity
 from .provenance import load_table
 from .stability import difference, holm
 
