@@ -374,7 +374,8 @@ def load_sae(
     inside(root, name)
     kind, file = find_sae(Path(root) / name, format)
     if kind == "husai": return load_bank(file)
-    folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
+    step = file.parent.name == "checkpoints" and kind == "dictionary_learning" and file.name != _formats[kind][0]
+    folder = file.parent.parent if step else file.parent  # what describes a step's weights lies one folder up
     with _described(folder): return _formats[kind][1](file, folder, seed)
 
 # %% ../nbs/12_formats.ipynb #8a37c50a

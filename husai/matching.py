@@ -195,15 +195,7 @@ def found_planes(
         if len(found) == 2: out[k] = found
     return out
 
-# %% ../nbs/16_matching.ipynb #dda49893
-class Correlation(NamedTuple):
-    "How two sets of latents vary together over the same inputs."
-    r: Tensor        # `[n, m]` float32 Pearson correlations in [-1, 1]; 0 where one of the two does not vary
-    fires_a: Tensor  # `[n]` int64, on how many inputs each is not 0
-    fires_b: Tensor  # `[m]`
-    inputs: int      # how many there were
-
-
+# %% ../nbs/16_matching.ipynb #e08c9ced
 def _times(x: Tensor, y: Tensor) -> Tensor:  # [B, n], [B, m] -> [n, m] float64, sparse where both are
     if x.layout == torch.strided and y.layout != torch.strided: return (y.T @ x).T
     return x.T @ y
@@ -217,6 +209,23 @@ def _moments(x: Tensor) -> tuple:  # of its columns: sums, sums of squares, how 
 
 
 def _known(batch: Tensor) -> Tensor: return batch if batch.layout == torch.strided else batch.to_sparse_coo().coalesce()
+
+
+def _start(x: Tensor, y: Tensor, memory: int) -> dict:
+    n, m = x.shape[1], y.shape[1]
+    if 8 * n * m > memory:
+        raise ValueError(f"correlating {n} with {m} latents needs {8 * n * m / 2**30:.1f} GiB of sums, allowed are {memory / 2**30:.1f}; raise memory, or use nearest_correlated, which works in blocks")
+    zeros = lambda *shape, dtype=torch.float64: torch.zeros(*shape, dtype=dtype, device=x.device)
+    counts = {f"fires {name}": zeros(k, dtype=torch.long) for name, k in (("x", n), ("y", m))}
+    return dict(xy=zeros(n, m), x=zeros(n), xx=zeros(n), y=zeros(m), yy=zeros(m), inputs=0, **counts)
+
+# %% ../nbs/16_matching.ipynb #dda49893
+class Correlation(NamedTuple):
+    "How two sets of latents vary together over the same inputs."
+    r: Tensor        # `[n, m]` float32 Pearson correlations in [-1, 1]; 0 where one of the two does not vary
+    fires_a: Tensor  # `[n]` int64, on how many inputs each is not 0
+    fires_b: Tensor  # `[m]`
+    inputs: int      # how many there were
 
 
 def correlation(
@@ -235,15 +244,6 @@ def correlation(
         sums["inputs"] += len(x)
     if sums is None: raise ValueError("a correlation needs inputs, got no batches")
     return _correlation(sums)
-
-
-def _start(x: Tensor, y: Tensor, memory: int) -> dict:
-    n, m = x.shape[1], y.shape[1]
-    if 8 * n * m > memory:
-        raise ValueError(f"correlating {n} with {m} latents needs {8 * n * m / 2**30:.1f} GiB of sums, allowed are {memory / 2**30:.1f}; raise memory, or use nearest_correlated, which works in blocks")
-    zeros = lambda *shape, dtype=torch.float64: torch.zeros(*shape, dtype=dtype, device=x.device)
-    counts = {f"fires {name}": zeros(k, dtype=torch.long) for name, k in (("x", n), ("y", m))}
-    return dict(xy=zeros(n, m), x=zeros(n), xx=zeros(n), y=zeros(m), yy=zeros(m), inputs=0, **counts)
 
 
 def _correlation(sums: dict) -> Correlation:
