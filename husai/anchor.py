@@ -76,7 +76,7 @@ def song_curves(
     "Train the five members together and score them at the given steps."
     (x, truth), bank, rows = song_data(), song_bank(kind), []
     recipe = Recipe(steps=steps[-1] + 1, batch=len(x), warmup=0, decay=0., decoder="free", project=False)
-    trainer, at = Trainer(bank, x, recipe, n_snapshots=0, threads=1), 0
+    trainer, at = Trainer(bank, x, recipe, n_snapshots=0, cores=1), 0
     for step in steps:
         for begin in range(at, step + 1, 50):
             if progress: progress(begin, recipe.steps, "")

@@ -13,12 +13,11 @@ from husai.kernels import (
     Codes,
     above_codes,
     batch_topk_codes,
-    order,
+    gradients,
     residual,
     select_batch,
     slopes,
     sum_entries,
-    sum_rows,
     topk,
     topk_codes,
 )
@@ -50,10 +49,10 @@ class ReLU(Architecture):
         l1, x = member.sparsity / len(x), member.centred(x)
         codes = above_codes(x, member.W_enc.T, member.b_enc, member.room)
         error, r, d_acts = reconstruct(member, x, codes)
-        by, norms = order(codes, member.room), torch.linalg.vector_norm(member.W_dec, dim=-1) if self.settings["by_norm"] else None
+        norms = torch.linalg.vector_norm(member.W_dec, dim=-1) if self.settings["by_norm"] else None
+        by = backward(member, x, codes, r, codes.within(d_acts.add_(l1 if norms is None else l1 * codes.at(norms))))
         sums = sum_entries(codes.values, by, torch.empty_like(member.b_enc))
         total = error + l1 * float((sums if norms is None else sums * norms).sum())
-        backward(member, x, codes, by, r, codes.within(d_acts.add_(l1 if norms is None else l1 * codes.at(norms))))
         if norms is not None: member.grads["W_dec"].addcmul_((sums / norms)[:, None], member.W_dec, value=l1)
         return Loss(total, error, codes.count / len(x), by.active)
 
@@ -93,8 +92,7 @@ class TopK(Architecture):
         x = member.centred(x)
         codes = self.select(member, x)
         error, r, d_acts = reconstruct(member, x, codes)
-        by = order(codes, member.room)
-        backward(member, x, codes, by, r, codes.within(d_acts))
+        by = backward(member, x, codes, r, codes.within(d_acts))
         return Loss(error + revive(member, x, r, self.settings["aux"]), error, codes.count / len(x), by.active)
 
 # %% ../nbs/11_architectures.ipynb #02b9bb88
@@ -158,9 +156,8 @@ class JumpReLU(Architecture):
         error, r, d_acts = reconstruct(member, x, codes)
         l0, target = float(over.sum()) / B, member.sparsity
         off, pull = (l0 / target - 1, 2 * self.settings["coefficient"] / (target * B)) if target else (0., 0.)
-        by = order(codes, member.room)
         d_theta = (d_acts * z.at(theta) + pull * off) * in_band / -width
-        backward(member, x, codes, by, r, d_acts * over)
+        by = backward(member, x, codes, r, d_acts * over)
         sum_entries(d_theta, by, member.grads["log_threshold"]).mul_(theta)
         return Loss(error + self.settings["coefficient"] * off**2 * bool(target), error, l0, codes.active())
 
@@ -188,12 +185,12 @@ class Gated(Architecture):
     def loss(self, member, x):
         (B, d), l1, x, own = x.shape, member.sparsity / len(x), member.centred(x), member.weights
         gate = above_codes(x, member.W_enc.T, member.b_enc, member.room)
-        by, raw, scale = order(gate, member.room), gate.values - gate.at(member.b_enc), gate.at(own["r_mag"].exp())
+        raw, scale = gate.values - gate.at(member.b_enc), gate.at(own["r_mag"].exp())
         codes = gate._replace(values=gate.within((raw * scale + gate.at(own["b_mag"])).clamp_min_(0)))
         error, r, d_acts = reconstruct(member, x, codes)
         taught, _, d_gate = residual(gate, member.W_dec, -x, torch.empty_like(gate.values))
         d_gate, d_mag = gate.within(d_gate.mul_(2 / (B * d)).add_(l1)), d_acts * (codes.values > 0)
-        backward(member, x, codes, by, r, d_gate + d_mag * scale)
+        by = backward(member, x, codes, r, d_gate + d_mag * scale)
         sum_entries(d_gate, by, member.grads["b_enc"])
         sum_entries(d_mag * raw * scale, by, member.grads["r_mag"])
         sum_entries(d_mag, by, member.grads["b_mag"])
@@ -239,10 +236,8 @@ class Matryoshka(BatchTopK):
         pull = torch.zeros_like(r)
         for (span, part), r in zip(reversed(parts), reversed(left), strict=True):
             pull += r
-            by, d_pre = order(part, member.room), part.within(slopes(part, member.W_dec[span], pull, torch.empty_like(part.values)))
-            sum_rows(part.values, by, pull, g["W_dec"][span])
-            sum_rows(d_pre, by, x, g["W_enc"].T[span])
-            sum_entries(d_pre, by, g["b_enc"][span])
+            d_pre = part.within(slopes(part, member.W_dec[span], pull, torch.empty_like(part.values)))
+            gradients(part, d_pre, pull, x, g["W_dec"][span], g["W_enc"].T[span], g["b_enc"][span], member.room)
         torch.sub(pull.sum(0), member.W_enc @ g["b_enc"], out=g["b_dec"])
         total = sum(errors) + revive(member, x, left[-1], self.settings["aux"])
         return Loss(total, errors[-1], codes.count / B, codes.active())

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['dense_from', 'Kth', 'kth_largest', 'Kept', 'keep_largest', 'topk', 'batch_topk', 'select_batch', 'Codes', 'use_route',
            'loops_for', 'Room', 'topk_codes', 'batch_topk_codes', 'above_codes', 'decode', 'slopes', 'residual',
-           'Order', 'order', 'sum_rows', 'sum_entries', 'project_rows', 'unit_rows']
+           'Order', 'order', 'sum_rows', 'sum_entries', 'gradients', 'project_rows', 'unit_rows']
 
 # %% ../nbs/09_kernels.ipynb #7a683006
 import math
@@ -374,15 +374,20 @@ class Order(NamedTuple):
 def order(codes: Codes, room: Room) -> Order:
     "Sort the entries of `codes` by latent, keeping their order within one."
     if codes.latents is None: return Order(None, None, None, codes.active())
-    loops, n = loops_for(codes.values), len(codes.values)
+    loops = loops_for(codes.values)
     if loops is None:
         entries = codes.latents.argsort(stable=True)
         counts = torch.bincount(codes.latents, minlength=codes.width)
         rows = torch.repeat_interleave(codes.starts.diff())[entries]
         return Order(F.pad(counts.cumsum(0), (1, 0)).int(), rows.int(), entries.int(), counts > 0)
-    first, rows, entries = (room(name, size, dtype=torch.int32) for name, size in (("first", codes.width + 1), ("rows", n), ("entries", n)))
+    first, rows, entries = _places(codes, room)
     loops.by_latent(*_numpy(codes.latents, codes.starts, first, rows, entries))
     return Order(first, rows, entries, first[1:] > first[:-1])
+
+
+def _places(codes: Codes, room: Room) -> tuple:
+    n = len(codes.values)
+    return tuple(room(name, size, dtype=torch.int32) for name, size in (("first", codes.width + 1), ("rows", n), ("entries", n)))
 
 # %% ../nbs/09_kernels.ipynb #385cd546
 def sum_rows(weights: Tensor, by: Order, x: Tensor, out: Tensor) -> Tensor:
@@ -401,6 +406,27 @@ def sum_entries(weights: Tensor, by: Order, out: Tensor) -> Tensor:
     if loops is None: return out.copy_(torch.segment_reduce(weights[by.entries], "sum", offsets=by.first, initial=0))
     loops.sum_entries(*_numpy(weights, by.first, by.entries, out))
     return out
+
+# %% ../nbs/09_kernels.ipynb #a6faf68c
+def gradients(
+    codes: Codes,   # of a batch
+    d_pre: Tensor,  # gradient by pre-activation of every entry, as `codes.values`
+    r: Tensor,      # `[B, d]` gradient by the reconstruction
+    x: Tensor,      # `[B, d]` inputs of the encoder
+    W_dec: Tensor,  # `[m, d]` where the decoder's gradient is written
+    W_enc: Tensor,  # `[m, d]` where the encoder's is, a latent a row
+    b_enc: Tensor,  # `[m]` where its bias's is
+    room: Room,     # for the order
+) -> Order:         # of the entries
+    "The gradients of the weights that meet the codes."
+    loops = loops_for(x)
+    if loops is None or codes.latents is None:
+        by = order(codes, room)
+        sum_rows(codes.values, by, r, W_dec), sum_rows(d_pre, by, x, W_enc), sum_entries(d_pre, by, b_enc)
+        return by
+    first, rows, entries = _places(codes, room)
+    loops.gradient_rows(*_numpy(codes.values, d_pre, codes.latents, codes.starts, r, x, first, rows, entries, W_dec, W_enc, b_enc))
+    return Order(first, rows, entries, first[1:] > first[:-1])
 
 # %% ../nbs/09_kernels.ipynb #4adf1ce9
 def project_rows(g: Tensor, W: Tensor) -> None:

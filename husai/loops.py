@@ -6,7 +6,7 @@
 __all__ = ['has_compress', 'jit', 'append16', 'append', 'count', 'bracket', 'border', 'keep_k', 'pick_k', 'topk_row', 'add_bias',
            'topk_rows', 'above_rows', 'count_rows', 'count_above', 'scatter_rows', 'relu_rows', 'keep_rows', 'add_rows',
            'dot_rows', 'decode_rows', 'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries',
-           'project_rows', 'unit_rows']
+           'gradient_rows', 'project_rows', 'unit_rows']
 
 # %% ../nbs/08_loops.ipynb #8bebc042
 import numpy as np
@@ -349,7 +349,14 @@ def sum_entries(weights, first, entries, out):
         for p in range(first[j], first[j + 1]): s += weights[entries[p]]
         out[j] = s
 
-
+# %% ../nbs/08_loops.ipynb #62523de9
+@jit
+def gradient_rows(values, d_pre, latents, starts, r, x, first, rows, entries, W_dec, W_enc, b_enc):
+    "`by_latent`, and with it the sums of `values · r`, of `d_pre · x` and of `d_pre`."
+    by_latent(latents, starts, first, rows, entries)
+    sum_rows(values, first, rows, entries, r, W_dec)
+    sum_rows(d_pre, first, rows, entries, x, W_enc)
+    sum_entries(d_pre, first, entries, b_enc)
 
 # %% ../nbs/08_loops.ipynb #67189e40
 @jit

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .kernels import Codes, Order, Room, above_codes, order, residual, sum_entries, sum_rows, topk_codes
+from .kernels import Codes, Order, Room, above_codes, gradients, residual, topk_codes
 from .provenance import generator
 
 # %% ../nbs/10_sae.ipynb #5c47cee0
@@ -206,13 +206,12 @@ def reconstruct(member: Member, x: Tensor, codes: Codes) -> Reconstruction:  # x
     return Reconstruction(total / (B * d), r, slopes)
 
 # %% ../nbs/10_sae.ipynb #5f0a6978
-def backward(member: Member, x: Tensor, codes: Codes, by: Order, r: Tensor, d_pre: Tensor) -> None:
-    "Gradients of the four weights, from `r` (see `Reconstruction`) and the gradient `d_pre` by pre-activation of every entry."
+def backward(member: Member, x: Tensor, codes: Codes, r: Tensor, d_pre: Tensor) -> Order:
+    "Gradients of the four weights, from `r` (see `Reconstruction`) and the gradient `d_pre` by pre-activation of every entry; returns the entries' order."
     g = member.grads
-    sum_rows(codes.values, by, r, g["W_dec"])
-    sum_rows(d_pre, by, x, g["W_enc"].T)
-    sum_entries(d_pre, by, g["b_enc"])
+    by = gradients(codes, d_pre, r, x, g["W_dec"], g["W_enc"].T, g["b_enc"], member.room)
     torch.sub(r.sum(0), member.W_enc @ g["b_enc"], out=g["b_dec"])
+    return by
 
 # %% ../nbs/10_sae.ipynb #f1f03685
 def revive(member: Member, x: Tensor, r: Tensor, coefficient: float) -> float:
@@ -224,12 +223,9 @@ def revive(member: Member, x: Tensor, r: Tensor, coefficient: float) -> float:
     k = max(1, d // 2)
     codes = topk_codes(x, W_enc, b_enc, k, room) if len(dead) > k else above_codes(x, W_enc, b_enc, room)
     total, short, slopes = residual(codes, W_dec, r * (B * d / 2), torch.empty_like(codes.values))  # ê - e, as e = -r
-    scale, by = 2 * coefficient / (B * d), order(codes, room)
-    slopes = codes.within(slopes)
-    d_b = sum_entries(slopes, by, torch.empty_like(b_enc))
-    g["W_dec"].index_add_(0, dead, sum_rows(codes.values, by, short, torch.empty_like(W_dec)), alpha=scale)
-    g["W_enc"].T.index_add_(0, dead, sum_rows(slopes, by, x, torch.empty_like(W_enc)), alpha=scale)
-    g["b_enc"].index_add_(0, dead, d_b, alpha=scale)
+    scale, d_dec, d_enc, d_b = 2 * coefficient / (B * d), torch.empty_like(W_dec), torch.empty_like(W_enc), torch.empty_like(b_enc)
+    gradients(codes, codes.within(slopes), short, x, d_dec, d_enc, d_b, room)
+    for to, d_w in ((g["W_dec"], d_dec), (g["W_enc"].T, d_enc), (g["b_enc"], d_b)): to.index_add_(0, dead, d_w, alpha=scale)
     g["b_dec"].sub_(W_enc.T @ d_b, alpha=scale)
     return coefficient * total / (B * d)
 
