@@ -334,7 +334,7 @@ def _npz_headers(path: Path) -> dict:
                 headers[name.removesuffix(".npy")] = (shape, kind)
     return headers
 
-
+# %% ../nbs/12_formats.ipynb #68bdc022
 def _load_gemma_scope(path: Path, folder: Path, seed: int) -> SAEBank:
     headers = _npz_headers(path)
     m, d = (*headers.get("W_dec", ((1, 1),))[0], 1, 1)[:2]
@@ -364,7 +364,7 @@ def find_sae(
     if kind == "husai" and path.suffix != ".safetensors": raise ValueError(f"{path} is of no format that can be read; looked for a bank (.safetensors), or {looked}")
     return kind, path
 
-
+# %% ../nbs/12_formats.ipynb #79add83d
 def load_sae(
     root: str | Path,          # a folder, or a file of `save_bank`
     name: str = "",            # what to read inside of it: "layers.3/seed0", "layer_5/width_16k/average_l0_20", "trainer_0/checkpoints/ae_500.pt"
@@ -384,7 +384,7 @@ _writers = dict(saelens=(_to_saelens, "sae_weights.safetensors", "cfg.json", ("r
                 sparsify=(_to_sparsify, "sae.safetensors", "cfg.json", ("topk",)),
                 dictionary_learning=(_to_dictionary_learning, "ae.pt", "config.json", tuple(dict.fromkeys(kind for kind, _ in _classes.values()))))
 
-
+# %% ../nbs/12_formats.ipynb #f40b9c76
 def save_sae(
     folder: str | Path,  # to be made; must not exist
     bank: SAEBank,       # S members

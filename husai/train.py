@@ -116,7 +116,7 @@ def _floats(x, what: str) -> Tensor:
 def _variance(x: Tensor) -> Tensor:  # mean of ‖x - mean‖² / d, float64
     return x.double().cpu().var(-2, correction=0).mean(-1)
 
-
+# %% ../nbs/14_train.ipynb #0776f693
 class TensorFeed:
     "Batches of a tensor `[N, d]` that all members share, or `[S, N, d]`."
     def __init__(self, bank: SAEBank, x: Tensor, recipe: Recipe):
@@ -191,7 +191,7 @@ class IteratorFeed:
     def batch(self, i: int, step: int, room: Room) -> Tensor: return self.x
     def fingerprint(self) -> str: return "iterator"
 
-
+# %% ../nbs/14_train.ipynb #7a4723a7
 def feed_for(bank: SAEBank, data, recipe: Recipe):
     "The feed for some data; raises `ValueError` for what is none."
     if isinstance(data, Tensor | np.ndarray): return TensorFeed(bank, data, recipe)
@@ -356,7 +356,7 @@ def _digest(tensors: dict) -> str:
         for t in tensors[name]: h.update((t.T if name == "W_enc" else t).detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())  # W_enc as it lies in memory: no copy
     return h.hexdigest()[:12]
 
-
+# %% ../nbs/14_train.ipynb #ce7a0560
 def _save(trainer: Trainer, path: str | Path) -> None:
     "Write a checkpoint, whole or not at all."
     t, tensors = trainer, dict(trainer.bank.state_dict())
@@ -426,14 +426,14 @@ def _run(t: Trainer, pool: ThreadPoolExecutor, saver, report) -> None:
             saver(True)
             raise
 
-
+# %% ../nbs/14_train.ipynb #c201d06d
 def _trackers_told(t: Trainer, trackers: list, told: list) -> None:
     "Give each member's tracker the rows it has not seen."
     for i, tracker in enumerate(trackers):
         for row in t.rows[i][told[i]:]: tracker.log(row["step"], {name: v for name, v in row.items() if name not in ("step", "member")})
         told[i] = len(t.rows[i])
 
-# %% ../nbs/14_train.ipynb #c201d06d
+# %% ../nbs/14_train.ipynb #6299cefb
 def train_bank(
     bank: SAEBank,                   # S members; trained in place
     data,                            # `[N, d]` inputs for all, `[S, N, d]` inputs of their own (tensor or NumPy array), a `Store`, or an iterator of `[batch, d]`
@@ -473,7 +473,7 @@ def train_bank(
     if t.recipe.normalise: _fold_scale(bank, t.scale)
     return _result(t)
 
-
+# %% ../nbs/14_train.ipynb #9bcc5ac2
 def _result(t: Trainer) -> Training:
     rows = sorted((row for rows in t.rows for row in rows), key=lambda row: (row["step"], row["member"]))
     columns = ("step", "member", "loss", "explained_variance", "l0", "dead_fraction")
