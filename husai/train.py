@@ -426,14 +426,14 @@ def _run(t: Trainer, pool: ThreadPoolExecutor, saver, report) -> None:
             saver(True)
             raise
 
-# %% ../nbs/14_train.ipynb #c201d06d
+# %% ../nbs/14_train.ipynb #6299cefb
 def _trackers_told(t: Trainer, trackers: list, told: list) -> None:
     "Give each member's tracker the rows it has not seen."
     for i, tracker in enumerate(trackers):
         for row in t.rows[i][told[i]:]: tracker.log(row["step"], {name: v for name, v in row.items() if name not in ("step", "member")})
         told[i] = len(t.rows[i])
 
-# %% ../nbs/14_train.ipynb #6299cefb
+# %% ../nbs/14_train.ipynb #c201d06d
 def train_bank(
     bank: SAEBank,                   # S members; trained in place
     data,                            # `[N, d]` inputs for all, `[S, N, d]` inputs of their own (tensor or NumPy array), a `Store`, or an iterator of `[batch, d]`
