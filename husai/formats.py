@@ -70,10 +70,11 @@ def _described(path: Path):
 def inside(
     root: str | Path,  # a folder
     name: str,         # a path in it, "" for the folder itself
-) -> Path:             # resolved
-    "`root / name`; raises `ValueError` for a name that leaves the folder, links included."
+) -> Path:             # resolved up to its last part
+    "`root / name`; raises `ValueError` for a name that leaves the folder, by a linked folder too; a linked file stays what it is called."
     root = Path(root).resolve()
-    path = (root / name).resolve()
+    path = root / name
+    path = path.parent.resolve() / path.name if path.is_file() else path.resolve()
     if path != root and root not in path.parents: raise ValueError(f"{name!r} leads out of {root}; name something inside of it")
     return path
 
@@ -101,6 +102,8 @@ def _bank_record(path: Path) -> tuple:  # architecture, seeds, learning rates, n
     S, d, m = headers["W_enc"][0]
     want = dict(W_enc="Sdm", b_enc="Sm", W_dec="Smd", b_dec="Sd", silent="Sm", **dict.fromkeys(architecture.weights, "Sm"), **dict.fromkeys(architecture.state, "S"))
     _check(path, headers, want, dict(S=S, d=d, m=m))
+    dtypes = sorted({headers[name][1] for name in want})
+    if len(dtypes) > 1: raise ValueError(f"{path} holds tensors of several dtypes, {', '.join(dtypes)}; a bank has one, convert them (bank.float()) and save it again")
     lr = record.get("lr", [4e-3] * S)
     for name, values in dict(seeds=seeds, sparsity=architecture.sparsity, lr=lr).items():
         if len(values) != S: raise ValueError(f"{path} describes {len(values)} {name} for {S} members")
@@ -244,14 +247,13 @@ _sparsify = {**_plain, "W_enc": "encoder.weight", "b_enc": "encoder.bias"}
 
 def _load_sparsify(path: Path, folder: Path, seed: int) -> SAEBank:
     config = load_json(folder / "cfg.json")
-    _refuse(folder / "cfg.json", config, dict(activation=("topk",), transcode=(False,), skip_connection=(False,)))
+    _refuse(folder / "cfg.json", config, dict(activation=("topk",), signed=(False,), transcode=(False,), skip_connection=(False,)))
     d = config["d_in"]
     return _single(TopK(config["k"]), _read(path, _sparsify, dict(d=d, m=config.get("num_latents") or d * config["expansion_factor"])), seed)
 
 
 def _to_sparsify(bank: SAEBank) -> tuple[dict, dict]:
-    if bank.architecture.name != "topk" or bank.architecture.settings["by_norm"]:
-        raise ValueError(f"sparsify knows plain TopK only, this is {bank.architecture.name}; write SAELens or dictionary_learning")
+    if bank.architecture.settings["by_norm"]: raise ValueError("sparsify's TopK does not compete by_norm; write SAELens, or save_bank")
     m, d = bank.W_dec.shape[1:]
     return _to_theirs(_sparsify, bank), dict(activation="topk", expansion_factor=max(1, m // d), normalize_decoder=True, num_latents=m,
                                              k=bank.architecture.sparsity[0], multi_topk=False, skip_connection=False, transcode=False, d_in=d)
@@ -307,9 +309,8 @@ def _load_dictionary_learning(path: Path, folder: Path, seed: int) -> SAEBank:
 # %% ../nbs/12_formats.ipynb #9c972949
 def _to_dictionary_learning(bank: SAEBank) -> tuple[dict, dict]:
     kind, s = bank.architecture.name, bank.architecture.sparsity[0]
-    found = [(cls, names) for cls, (k, names) in _classes.items() if k == kind]
-    if not found or bank.architecture.settings.get("by_norm"): raise ValueError(f"dictionary_learning has no class for {kind}{' with by_norm' * bool(found)}; save it with save_bank")
-    cls, names = found[0]
+    if bank.architecture.settings.get("by_norm"): raise ValueError(f"dictionary_learning has no class for {kind} with by_norm; save it with save_bank")
+    cls, names = next((cls, names) for cls, (k, names) in _classes.items() if k == kind)
     if "threshold" in names: _threshold(bank)
     t, d, m = _to_theirs(names, bank), bank.W_dec.shape[2], bank.width
     if kind == "jumprelu": t["b_enc"] = t["b_enc"] - t["b_dec"] @ t["W_enc"]
@@ -333,7 +334,7 @@ def _npz_headers(path: Path) -> dict:
                 headers[name.removesuffix(".npy")] = (shape, kind)
     return headers
 
-
+# %% ../nbs/12_formats.ipynb #68bdc022
 def _load_gemma_scope(path: Path, folder: Path, seed: int) -> SAEBank:
     headers = _npz_headers(path)
     m, d = (*headers.get("W_dec", ((1, 1),))[0], 1, 1)[:2]
@@ -363,7 +364,7 @@ def find_sae(
     if kind == "husai" and path.suffix != ".safetensors": raise ValueError(f"{path} is of no format that can be read; looked for a bank (.safetensors), or {looked}")
     return kind, path
 
-
+# %% ../nbs/12_formats.ipynb #79add83d
 def load_sae(
     root: str | Path,          # a folder, or a file of `save_bank`
     name: str = "",            # what to read inside of it: "layers.3/seed0", "layer_5/width_16k/average_l0_20", "trainer_0/checkpoints/ae_500.pt"
@@ -379,17 +380,22 @@ def load_sae(
     with _described(folder): return _formats[kind][1](file, folder, seed)
 
 # %% ../nbs/12_formats.ipynb #8a37c50a
+_writers = dict(saelens=(_to_saelens, "sae_weights.safetensors", "cfg.json", ("relu", "topk", "batchtopk", "jumprelu", "gated", "matryoshka")),
+                sparsify=(_to_sparsify, "sae.safetensors", "cfg.json", ("topk",)),
+                dictionary_learning=(_to_dictionary_learning, "ae.pt", "config.json", tuple(dict.fromkeys(kind for kind, _ in _classes.values()))))
+
+# %% ../nbs/12_formats.ipynb #f40b9c76
 def save_sae(
     folder: str | Path,  # to be made; must not exist
     bank: SAEBank,       # S members
     member: int,         # which of them
     format: str,         # "saelens", "sparsify" or "dictionary_learning"
 ) -> None:
-    "Write one member as another library's folder; raises `ValueError` for what that library has no class for."
-    writers = dict(saelens=(_to_saelens, "sae_weights.safetensors", "cfg.json"), sparsify=(_to_sparsify, "sae.safetensors", "cfg.json"),
-                   dictionary_learning=(_to_dictionary_learning, "ae.pt", "config.json"))
-    if format not in writers: raise ValueError(f"format must be one of {', '.join(writers)}, got {format!r}")
-    folder, (convert, weights, config_name) = Path(folder), writers[format]
+    "Write one member as another library's folder; raises `ValueError` for what that library has no class for. Latents there are ours, but for TopK with `by_norm`."
+    if format not in _writers: raise ValueError(f"format must be one of {', '.join(_writers)}, got {format!r}")
+    folder, (convert, weights, config_name, known) = Path(folder), _writers[format]
+    if bank.architecture.name not in known:
+        raise ValueError(f"{format} has no class for the architecture {bank.architecture.name!r}, only for {', '.join(known)}; keep it with save_bank")
     if folder.exists(): raise ValueError(f"{folder} exists; name a new folder, or delete it first")
     tensors, config = convert(bank.member(member))
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")

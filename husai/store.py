@@ -137,7 +137,7 @@ def _full_shards(parts: Iterator[Tensor] | Callable, index: dict):
 
 # %% ../nbs/06_store.ipynb #038d8dd6
 class Store:
-    "Activations on disk; raises `ValueError` for a store that is not whole."
+    "Activations on disk; raises `ValueError` for a store whose sizes, shapes or dtypes are not its index's. Contents are checked by `verify`."
     def __init__(
         self,
         folder: str | Path,         # as written by `write_store`
@@ -153,6 +153,7 @@ class Store:
         shard_bytes = self.index["shard_rows"] * _row_bytes(self.index)
         self.window = min(window or max(1, 2**28 // shard_bytes), len(self.shards))
         self.window_bytes = self.window * shard_bytes
+        for i in range(len(self.shards)): self.shard(i)
 
     def __len__(self) -> int: return self.index["rows"]
 

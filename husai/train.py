@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
@@ -109,14 +110,22 @@ class Shuffle:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 # %% ../nbs/14_train.ipynb #8bbd6037
+def _floats(x, what: str) -> Tensor:
+    "Activations as a tensor without history; raises `ValueError` for what is none."
+    if type(x) in (np.ndarray, np.memmap) and x.dtype in (np.float16, np.float32, np.float64): x = torch.as_tensor(np.ascontiguousarray(x))
+    if isinstance(x, Tensor) and x.layout == torch.strided and x.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64): return x.detach()
+    got = " of ".join([type(x).__name__, *(str(getattr(x, name)) for name in ("dtype", "layout") if getattr(x, name, torch.strided) != torch.strided)])
+    raise ValueError(f"{what} must be dense tensors or NumPy arrays of floating-point numbers, got a {got}; convert them first (torch.as_tensor(x).float(), x.to_dense())")
+
+
 def _variance(x: Tensor) -> Tensor:  # mean of ‖x - mean‖² / d, float64
     return x.double().cpu().var(-2, correction=0).mean(-1)
 
-
+# %% ../nbs/14_train.ipynb #0776f693
 class TensorFeed:
     "Batches of a tensor `[N, d]` that all members share, or `[S, N, d]`."
     def __init__(self, bank: SAEBank, x: Tensor, recipe: Recipe):
-        S, d = len(bank), bank.W_dec.shape[2]
+        S, d, x = len(bank), bank.W_dec.shape[2], _floats(x, "inputs")
         if x.ndim not in (2, 3) or x.shape[-1] != d or x.shape[-2] < 1 or (x.ndim == 3 and len(x) != S):
             raise ValueError(f"inputs must have shape [N, {d}] or [{S}, N, {d}] for this bank, got {list(x.shape)}")
         bad = ~x.isfinite().all(-1)
@@ -166,9 +175,10 @@ class StoreFeed:
 
 # %% ../nbs/14_train.ipynb #59c568c7
 class IteratorFeed:
-    "Batches of an iterator of tensors `[batch, d]`."
+    "Batches of an iterator of `[batch, d]`."
     def __init__(self, bank: SAEBank, batches, recipe: Recipe):
         self.apart = False
+        if recipe.normalise: raise ValueError("normalise needs the scale of the data before the first step, which an iterator does not tell; scale its batches, or give a tensor or a store")
         self.batches, self.bad, self.like, self.steps, self.at = batches, [False] * len(bank), bank.b_dec, recipe.steps, -1
         self.variance = self.square = torch.full((len(bank),), torch.nan, dtype=torch.float64)  # known when the first batch comes
 
@@ -177,24 +187,24 @@ class IteratorFeed:
         return begin + 1
 
     def _read(self) -> None:
-        x, d = next(self.batches, None), self.like.shape[1]
-        if x is None: raise ValueError(f"the iterator ended after {self.at + 1} batches, training needs {self.steps}; lower steps, or give it more")
-        if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != d:
-            raise ValueError(f"an iterator's batches must be tensors of shape [batch, {d}], got {list(x.shape) if isinstance(x, Tensor) else type(x).__name__}")
-        if not len(x): raise ValueError(f"the iterator gave an empty batch at step {self.at + 1}; leave empty ones out")
-        if self.at < 0: self.variance, self.square = (v.expand(len(self.bad)) for v in (_variance(x), x.double().square().mean().cpu()))
-        self.x, self.at = x.to(self.like), self.at + 1
+        x, n, d = next(self.batches, None), self.at + 1, self.like.shape[1]
+        if x is None: raise ValueError(f"the iterator ended after {n} batches, training needs {self.steps}; lower steps, or give it more")
+        x = _floats(x, "an iterator's batches")
+        if x.ndim != 2 or x.shape[1] != d: raise ValueError(f"an iterator's batches must have shape [batch, {d}], got {list(x.shape)} at step {n}; reshape them, or drop other columns")
+        if not len(x): raise ValueError(f"the iterator gave an empty batch at step {n}; leave empty ones out")
+        if not n: self.variance, self.square = (v.expand(len(self.bad)) for v in (_variance(x), x.double().square().mean().cpu()))
+        self.x, self.at = x.to(self.like), n
 
     def batch(self, i: int, step: int, room: Room) -> Tensor: return self.x
     def fingerprint(self) -> str: return "iterator"
 
-
+# %% ../nbs/14_train.ipynb #7a4723a7
 def feed_for(bank: SAEBank, data, recipe: Recipe):
     "The feed for some data; raises `ValueError` for what is none."
-    if isinstance(data, Tensor): return TensorFeed(bank, data, recipe)
+    if isinstance(data, Tensor | np.ndarray): return TensorFeed(bank, data, recipe)
     if hasattr(data, "stream"): return StoreFeed(bank, data, recipe)
     if hasattr(data, "__next__"): return IteratorFeed(bank, data, recipe)
-    raise ValueError(f"data must be a tensor, a store (husai.store) or an iterator of batches (iter(...) makes one of a list or a DataLoader), got a {type(data).__name__}")
+    raise ValueError(f"data must be a tensor, a NumPy array, a store (husai.store) or an iterator of batches (iter(...) makes one of a list or a DataLoader), got a {type(data).__name__}")
 
 # %% ../nbs/14_train.ipynb #a2435957
 class Moments:
@@ -277,11 +287,11 @@ class Trainer:
         if cores is not None and (not isinstance(cores, int) or cores < 1): raise ValueError(f"cores must be a whole number of at least 1 or None, got {cores}")
         if not isinstance(n_snapshots, int) or n_snapshots == 1 or n_snapshots < 0: raise ValueError(f"n_snapshots must be at least 2 (first and last step), or 0 for none, got {n_snapshots}")
         self.bank, self.recipe, self.log_every, self.step, self.stopped = bank, recipe, log_every, 0, {}
-        self.feed = feed_for(bank, data, recipe)
+        self.feed, self.start = feed_for(bank, data, recipe), _digest(bank.state_dict())
         fixed = {"W_dec"} if recipe.decoder == "frozen" else set()
         self.moments = Moments(bank, [n for n in bank.weight_names if n not in fixed | (set() if recipe.learn_b_dec else {"b_dec"})])
         self.anchor = torch.nn.functional.normalize(bank.W_dec.detach(), dim=-1) if recipe.decoder == "soft" else None
-        self.scale = (1 / self.feed.square.clamp_min(1e-30).sqrt()).tolist() if recipe.normalise else [1.] * len(bank)
+        self.scale = [1. if bad or not recipe.normalise else 1 / math.sqrt(max(float(v), 1e-30)) for v, bad in zip(self.feed.square, self.feed.bad, strict=True)]
         self.wanted, self.snapshots = snapshot_steps(recipe.steps, n_snapshots), []
         self.rows = [[] for _ in bank.seeds]
         self.sums = [[0., 0., 0] for _ in bank.seeds]  # loss, error and steps since the last row
@@ -412,6 +422,15 @@ def release(t: Trainer) -> None:
     t.processes.clear()
 
 # %% ../nbs/14_train.ipynb #4e965f2f
+def _digest(tensors: dict) -> str:
+    "A hash of all bytes of a bank's weights and state."
+    h = hashlib.sha256()
+    for name in sorted(tensors):
+        h.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
+        for t in tensors[name]: h.update((t.T if name == "W_enc" else t).detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())  # W_enc as it lies in memory: no copy
+    return h.hexdigest()[:12]
+
+# %% ../nbs/14_train.ipynb #ce7a0560
 def _save(trainer: Trainer, path: str | Path) -> None:
     "Write a checkpoint, whole or not at all."
     t, tensors = trainer, dict(trainer.bank.state_dict())
@@ -425,13 +444,15 @@ def _save(trainer: Trainer, path: str | Path) -> None:
 def _identity(t: Trainer) -> dict:
     "What has to be the same for a run to be resumed."
     return dict(recipe=asdict(t.recipe), architecture=t.bank.architecture.record(), seeds=t.bank.seeds, lr=t.bank.lr, shape=list(t.bank.W_dec.shape),
-                data=t.feed.fingerprint(), log_every=t.log_every, snapshots=t.wanted, threads_in_a_product=t.intra)
+                start=t.start, data=t.feed.fingerprint(), log_every=t.log_every, snapshots=t.wanted, threads_in_a_product=t.intra)
 
 
 def _resume(t: Trainer, path: str | Path) -> None:
     "Go on from a checkpoint; raises `ValueError` where it belongs to another run."
     tensors, record = load_tensors(path)
-    theirs, ours = record.get("identity", {}), plain(_identity(t))
+    theirs, names = record.get("identity", {}), t.bank.state_dict().keys()
+    if names <= tensors.keys() and _digest({name: tensors[name] for name in names}) == t.start: t.start = theirs.get("start")  # the bank as an interrupt left it
+    ours = plain(_identity(t))
     differ = [name for name in ours if theirs.get(name) != ours[name]]
     if differ:
         raise ValueError(f"{path} is the checkpoint of another run: {differ[0]} was {theirs.get(differ[0])}, is {ours[differ[0]]}; delete it to start anew, or name another")
@@ -464,7 +485,10 @@ def _run(t: Trainer, pool: ThreadPoolExecutor, saver, report) -> None:
     while t.step < t.recipe.steps and len(t.stopped) < S:
         if len(t.snapshots) < sum(w <= t.step for w in t.wanted): t.snapshots.append(t.bank.W_dec.detach().clone())
         end = min([t.step + length, t.recipe.steps, *(w for w in t.wanted if w > t.step)])
-        end = t.feed.prepare(t.step, end)
+        try: end = t.feed.prepare(t.step, end)
+        except BaseException:
+            saver(t.step > 0)
+            raise
         began, segments = time.monotonic(), [pool.submit(job, t.step, end) for job in jobs]
         try:
             for s in segments: s.result()
@@ -478,7 +502,7 @@ def _run(t: Trainer, pool: ThreadPoolExecutor, saver, report) -> None:
             saver(True)
             raise
 
-
+# %% ../nbs/14_train.ipynb #6299cefb
 def _trackers_told(t: Trainer, trackers: list, told: list) -> None:
     "Give each member's tracker the rows it has not seen."
     for i, tracker in enumerate(trackers):
@@ -488,7 +512,7 @@ def _trackers_told(t: Trainer, trackers: list, told: list) -> None:
 # %% ../nbs/14_train.ipynb #c201d06d
 def train_bank(
     bank: SAEBank,                   # S members; trained in place
-    data,                            # `[N, d]` inputs for all, `[S, N, d]` inputs of their own, a `Store`, or an iterator of `[batch, d]`
+    data,                            # `[N, d]` inputs for all, `[S, N, d]` inputs of their own (tensor or NumPy array), a `Store`, or an iterator of `[batch, d]`
     *,
     log_every: int = 50,             # steps between rows of the log
     n_snapshots: int = 12,           # decoders kept along the way, log-spaced, first and last included; 0 for none
@@ -499,7 +523,10 @@ def train_bank(
     progress=None,                   # called as progress(done, total, note) a few times a second
     **recipe,                        # fields of `Recipe`
 ) -> Training:
-    "Train all members; raises `ValueError` for data and options that do not fit, `RuntimeError` when no member is left."
+    """Train all members; raises `ValueError` for data and options that do not fit, `RuntimeError` when no member is left.
+
+    To go on from `checkpoint`, make the same call with the same start and data, which is checked. Of an iterator, to be given from its beginning, only the number of
+    batches already used is known: that they are the same ones is up to the caller."""
     t, told = Trainer(bank, data, Recipe(**recipe), log_every, n_snapshots, cores), [0] * len(bank)
     if trackers and len(trackers) != len(bank): raise ValueError(f"trackers must be one tracker for each of the {len(bank)} members, got {len(trackers)}")
     if checkpoint and Path(checkpoint).exists(): _resume(t, checkpoint)
@@ -524,7 +551,7 @@ def train_bank(
     if t.recipe.normalise: _fold_scale(bank, t.scale)
     return _result(t)
 
-
+# %% ../nbs/14_train.ipynb #9bcc5ac2
 def _result(t: Trainer) -> Training:
     rows = sorted((row for rows in t.rows for row in rows), key=lambda row: (row["step"], row["member"]))
     columns = ("step", "member", "loss", "explained_variance", "l0", "dead_fraction")
