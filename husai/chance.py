@@ -96,7 +96,7 @@ class Level(NamedTuple):
     draws: int          # how many were simulated; 0: a closed form
     values: np.ndarray  # `[draws]` the score of each
 
-
+# %% ../nbs/17_chance.ipynb #fe4005c6
 def fingerprint(
     *tensors: Tensor,  # data that a level depends on
 ) -> str:              # 16 hexadecimal digits
@@ -107,7 +107,7 @@ def fingerprint(
         h.update(np.ascontiguousarray(t.detach().float().cpu().numpy()))
     return h.hexdigest()[:16]
 
-
+# %% ../nbs/17_chance.ipynb #2c33e2f7
 def _kept(key: dict, cache: str | Path | None, compute: Callable) -> Level:
     "The level of this key: read, or computed and written."
     if cache is None: return compute()
@@ -144,7 +144,7 @@ def _check_level(null: str, n_a: int, n_b: int, d: int, score: str, draws: int, 
     if null in ("gauss_cov", "data_points") and (x is None or x.ndim != 2 or x.shape[1] != d or not len(x)):
         raise ValueError(f"{null} needs centred activations x [N, {d}], got {None if x is None else tuple(x.shape)}; name iso without them")
 
-
+# %% ../nbs/17_chance.ipynb #553acd0d
 def chance_level(
     null: str,                     # "iso", "iso_subspace", "gauss_cov" or "data_points"
     n_a: int,                      # latents of the first dictionary, as they enter the score
@@ -242,7 +242,7 @@ def repartition_level(
     key = dict(version=1, null="re_partition", counts=[len(a) for a in dictionaries], signed=bool(signed), draws=draws, seed=seed, data=fingerprint(*dictionaries))
     return _kept(key, cache, compute)
 
-
+# %% ../nbs/17_chance.ipynb #7eba2126
 def step_0_level(
     starts: list,          # one `[n, d]` a member, the decoders before training, of the latents that enter the score
     *,

@@ -163,7 +163,7 @@ def span(
     _, strength, directions = torch.linalg.svd(rows, full_matrices=False)
     return directions[(strength > 1e-3 * strength[0]) & (strength > 0)][:rank]
 
-
+# %% ../nbs/16_matching.ipynb #e951ace5
 def overlap(
     target: Tensor,  # `[..., r, d]` orthonormal rows; a basis of zeros stands for a subspace that was not found
     other: Tensor,   # `[..., s, d]` likewise
@@ -177,7 +177,7 @@ def principal_angles(
     other: Tensor,  # `[s, d]` likewise
 ) -> np.ndarray:    # `[min(r, s)]` radians, smallest first
     "The angles between two subspaces."
-    return subspace_angles(one.double().T.numpy(), other.double().T.numpy())[::-1]
+    return subspace_angles(one.double().cpu().T.numpy(), other.double().cpu().T.numpy())[::-1]
 
 # %% ../nbs/16_matching.ipynb #51e24d1f
 def found_planes(
@@ -203,7 +203,7 @@ class Correlation(NamedTuple):
     fires_b: Tensor  # `[m]`
     inputs: int      # how many there were
 
-
+# %% ../nbs/16_matching.ipynb #cb6643d3
 def _times(x: Tensor, y: Tensor) -> Tensor:  # [B, n], [B, m] -> [n, m] float64, sparse where both are
     if x.layout == torch.strided and y.layout != torch.strided: return (y.T @ x).T
     return x.T @ y
@@ -218,7 +218,7 @@ def _moments(x: Tensor) -> tuple:  # of its columns: sums, sums of squares, how 
 
 def _known(batch: Tensor) -> Tensor: return batch if batch.layout == torch.strided else batch.to_sparse_coo().coalesce()
 
-
+# %% ../nbs/16_matching.ipynb #0652ac70
 def correlation(
     batches: Iterable[tuple[Tensor, Tensor]],  # activations `[B, n]` and `[B, m]` on the same inputs, dense or torch sparse (COO, CSR)
     memory: int = 2**32,                       # bytes that the sums may take, 8 n m
@@ -236,7 +236,7 @@ def correlation(
     if sums is None: raise ValueError("a correlation needs inputs, got no batches")
     return _correlation(sums)
 
-
+# %% ../nbs/16_matching.ipynb #215d5bd3
 def _start(x: Tensor, y: Tensor, memory: int) -> dict:
     n, m = x.shape[1], y.shape[1]
     if 8 * n * m > memory:
@@ -265,7 +265,7 @@ class NearestCorrelated(NamedTuple):
     fires_b: Tensor  # `[m]`
     inputs: int      # how many there were
 
-
+# %% ../nbs/16_matching.ipynb #14686be2
 def nearest_correlated(
     batches: Callable[[], Iterable],  # gives the batches of `correlation` anew at every call, in the same order
     k: int = 1,                       # partners to keep, at most m
