@@ -23,7 +23,7 @@ from scipy.special import betainc, betaincinv
 from torch import Tensor
 
 from .assignment import assign, cosine, match
-from .matching import nearest, pair_scores
+from .matching import best_match, pair_scores
 from .provenance import generator, load_json, plain, rng, save_json, stable_hash
 
 # %% ../nbs/17_chance.ipynb #2375bd85
@@ -130,7 +130,7 @@ def _read(stored: dict) -> Level:
 
 # %% ../nbs/17_chance.ipynb #c6a408d9
 def _scored(score: str, a: Tensor, b: Tensor, signed: bool) -> tuple:  # the score, and the matched cosines
-    if score == "mmcs": cosines = nearest(a, b, signed).cosine.double().numpy()
+    if score == "mmcs": cosines = best_match(a, b, signed).cosine.double().numpy()
     else: cosines = np.asarray(match(a, b, signed).cosine, dtype=float)
     return float((cosines >= .7).mean() if score == "shared" else cosines.mean()), cosines
 
