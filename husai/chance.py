@@ -13,6 +13,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,12 @@ from .matching import best_match, pair_scores
 from .provenance import generator, load_json, plain, rng, save_json, stable_hash
 
 # %% ../nbs/17_chance.ipynb #2375bd85
+@cache
+def _nodes() -> tuple:  # and weights of Gauss-Legendre on [0, 1]
+    t, w = np.polynomial.legendre.leggauss(400)
+    return (t + 1) / 2, w / 2
+
+
 def expected_max_cosine(
     n: int,              # directions to choose from
     d: int,              # dimensions
@@ -35,8 +42,7 @@ def expected_max_cosine(
 ) -> float:
     "Expected best match of one target among `n` uniform directions; raises `ValueError` for an impossible n, d or m."
     if n < 1 or d < 2 or not 1 <= m < d: raise ValueError(f"needs n >= 1, d >= 2 and 1 <= m < d, got n={n}, d={d}, m={m}")
-    t = (np.polynomial.legendre.leggauss(400)[0] + 1) / 2
-    w = np.polynomial.legendre.leggauss(400)[1] / 2
+    t, w = _nodes()
     inside = betainc(m / 2, (d - m) / 2, t**2)  # P(|cos| <= t)
     if not signed or m > 1: return float(w @ (1 - inside**n))
     return float(w @ (1 - ((1 + inside) / 2)**n) - w @ ((1 - inside) / 2)**n)
