@@ -121,6 +121,33 @@ def nearest(
     return tuple(t.cpu().numpy() for t in (rows, cols.flatten().int(), x[rows, cols.flatten()], floors))
 
 # %% ../nbs/15_assignment.ipynb #32eef6e1
+TOLERANCE = 2.5e-7  # of similarities that are compared, in float32
+
+
+def _collect(block, rows, m, v, u, near, progress, done, attempt):
+    found, step = [], max(256, 2**22 // m)
+    for lo in range(0, len(rows), step):
+        r = rows[lo:lo + step]
+        i, *rest = nearest(block(r), v, u[r], near, 1024)
+        found.append((r[i], *rest))
+        if progress: progress(done + lo + len(r), done + len(rows), f"round {attempt + 1}")
+    return [np.concatenate(part) for part in zip(*found, strict=True)]
+
+
+def _spread(entries, rows, v, attempt):
+    "A few cheap columns for each row, different ones for each."
+    if attempt == 0: deck, turns = rng("assignment", len(v)).permutation(len(v)), 2
+    else: deck, turns = rng("assignment", len(v), attempt).permutation(np.argsort(v, kind="stable")[:max(len(rows), 64)]), 4
+    cols = deck[(np.arange(turns)[:, None] * len(rows) + np.arange(len(rows))).ravel() % len(deck)]
+    rows = np.tile(rows, turns)
+    return rows, cols, entries(rows, cols)
+
+
+def _solve(graph):
+    shifted = csr_matrix((graph.data + 2, graph.indices, graph.indptr), graph.shape)  # SciPy drops entries of weight 0
+    return min_weight_full_bipartite_matching(shifted, maximize=True)[1]
+
+# %% ../nbs/15_assignment.ipynb #34443167
 def search(
     block: Callable,                # `block(rows)`: those rows of the similarity as a Tensor `[B, m]`
     entries: Callable,              # `entries(rows, cols)`: single similarities as an array
@@ -151,33 +178,6 @@ def search(
         if not len(rows): break
     return partner, own, max(0., float(np.maximum(u, rest).sum() + v.sum() - own.sum()))
 
-
-TOLERANCE = 2.5e-7  # of similarities that are compared, in float32
-
-
-def _collect(block, rows, m, v, u, near, progress, done, attempt):
-    found, step = [], max(256, 2**22 // m)
-    for lo in range(0, len(rows), step):
-        r = rows[lo:lo + step]
-        i, *rest = nearest(block(r), v, u[r], near, 1024)
-        found.append((r[i], *rest))
-        if progress: progress(done + lo + len(r), done + len(rows), f"round {attempt + 1}")
-    return [np.concatenate(part) for part in zip(*found, strict=True)]
-
-
-def _spread(entries, rows, v, attempt):
-    "A few cheap columns for each row, different ones for each."
-    if attempt == 0: deck, turns = rng("assignment", len(v)).permutation(len(v)), 2
-    else: deck, turns = rng("assignment", len(v), attempt).permutation(np.argsort(v, kind="stable")[:max(len(rows), 64)]), 4
-    cols = deck[(np.arange(turns)[:, None] * len(rows) + np.arange(len(rows))).ravel() % len(deck)]
-    rows = np.tile(rows, turns)
-    return rows, cols, entries(rows, cols)
-
-
-def _solve(graph):
-    shifted = csr_matrix((graph.data + 2, graph.indices, graph.indptr), graph.shape)  # SciPy drops entries of weight 0
-    return min_weight_full_bipartite_matching(shifted, maximize=True)[1]
-
 # %% ../nbs/15_assignment.ipynb #809e8e74
 def assign(
     similarity: Tensor | np.ndarray,  # `[n, m]`, finite
@@ -198,7 +198,7 @@ def _warned(match: Match, unit: float = 1.) -> Match:
     return match
 
 # %% ../nbs/15_assignment.ipynb #1f272018
-DENSE = 500  # latents of the smaller dictionary, from which on the search is faster than SciPy (measured in sweeps/matching_benchmark)
+DENSE = 400  # latents of the smaller dictionary, from which on the search is faster than SciPy (measured in sweeps/matching_benchmark)
 
 
 def match(
