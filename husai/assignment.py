@@ -35,7 +35,7 @@ def cosine(
 def _check(a: Tensor, b: Tensor) -> None:
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"dictionaries must be [n, d] with one d, got {tuple(a.shape)} and {tuple(b.shape)}; compare SAEs of the same activations")
-    if not (a.isfinite().all() and b.isfinite().all()): raise ValueError("a dictionary holds NaN or infinity; its SAE is broken")
+    if not all(x.isfinite() for t in (a, b) if t.numel() for x in t.aminmax()): raise ValueError("a dictionary holds NaN or infinity; its SAE is broken")
 
 # %% ../nbs/15_assignment.ipynb #a584ebc7
 class Match(NamedTuple):
@@ -240,6 +240,6 @@ def _cosines(a: Tensor, b: Tensor, signed: bool) -> tuple:
         if len(rows) not in room: room[len(rows)] = torch.empty(len(rows), len(b), device=b.device)
         return sign(torch.mm(a[rows] * scale_a[rows, None], b.T, out=room[len(rows)]).mul_(scale_b))
     def entries(rows, cols):
-        parts = [torch.linalg.vecdot(a[rows[i:i + 4096]] * scale_a[rows[i:i + 4096], None], b[cols[i:i + 4096]]) * scale_b[cols[i:i + 4096]] for i in range(0, len(rows), 4096)]
+        parts = [torch.linalg.vecdot(a[r] * scale_a[r, None], b[c]) * scale_b[c] for r, c in ((rows[i:i + 1024], cols[i:i + 1024]) for i in range(0, len(rows), 1024))]
         return sign(torch.cat(parts)).cpu().numpy()
     return block, entries
