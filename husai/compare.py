@@ -171,18 +171,20 @@ def chance_levels(
     return drawn, dict(seed=seed, draws=draws, sample=None if sample is None else len(sample), subspace=None if basis is None else dict(dimensions=len(basis), variance=.999),
                        threshold_null=strict, threshold=threshold)
 
-
+# %% ../nbs/27_compare.ipynb #faeec117
 def _levels(key: str, value: float, drawn: dict, latents: list) -> list:
     "The chance levels of one score, but for re-partition."
     levels = [dict(null=name, mean=v.mean(), se=v.std(ddof=1) / math.sqrt(len(v)), draws=len(v), q99=null.q99, p_value=None)
               for name, null in drawn.items() if (v := null.values.get(key)) is not None]
     if key.startswith("mmcs"):
-        sizes = [(len(a.decoder), len(b.decoder)) for i, a in enumerate(latents) for b in latents[i + 1:]]
-        exact = np.mean([expected_max_cosine(m if key == "mmcs_onward" else n, latents[0].decoder.shape[1]) for n, m in sizes])
+        counts = [len(a.decoder) for a in latents]
+        chosen_from = [counts[j if key == "mmcs_onward" else i] for i in range(len(counts)) for j in range(i + 1, len(counts))]
+        best = {n: expected_max_cosine(n, latents[0].decoder.shape[1]) for n in set(chosen_from)}
+        exact = np.mean([best[n] for n in chosen_from])
         levels.append(dict(null="iso_analytic", mean=exact, se=0., draws=0, q99=None, p_value=None))
     return [_subtracted(level, value) for level in levels]
 
-# %% ../nbs/27_compare.ipynb #faeec117
+
 def _subtracted(level: dict, value: float) -> dict:
     floor = level["null"] in MAY_SUBTRACT
     return dict(level, may_subtract=floor, corrected=chance_corrected(value, level["mean"]) if floor else None)
