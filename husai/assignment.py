@@ -125,7 +125,7 @@ TOLERANCE = 2.5e-7  # of similarities that are compared, in float32
 
 
 def _collect(block, rows, m, v, u, near, progress, done, attempt):
-    found, step = [], max(256, 2**22 // m)
+    found, step = [], max(128, 2**22 // m)
     for lo in range(0, len(rows), step):
         r = rows[lo:lo + step]
         i, *rest = nearest(block(r), v, u[r], near, 1024)
@@ -234,11 +234,11 @@ def match_large(
 def _cosines(a: Tensor, b: Tensor, signed: bool) -> tuple:
     "Blocks and single entries of the cosines, as `search` takes them."
     scale_a, scale_b = (1 / t.norm(dim=-1).clamp_min(1e-12) for t in (a, b))
-    room = {}
+    onednn = a.is_cpu and torch.backends.mkldnn.is_available()  # torch.mm asks MKL, which has no fast way on other makers' processors
     def sign(x): return (x if signed else x.abs_()).clamp_(-1, 1)
     def block(rows):
-        if len(rows) not in room: room[len(rows)] = torch.empty(len(rows), len(b), device=b.device)
-        return sign(torch.mm(a[rows] * scale_a[rows, None], b.T, out=room[len(rows)]).mul_(scale_b))
+        x = a[rows] * scale_a[rows, None]
+        return sign((F.linear(x.to_mkldnn(), b).to_dense() if onednn else x @ b.T).mul_(scale_b))
     def entries(rows, cols):
         parts = [torch.linalg.vecdot(a[r] * scale_a[r, None], b[c]) * scale_b[c] for r, c in ((rows[i:i + 1024], cols[i:i + 1024]) for i in range(0, len(rows), 1024))]
         return sign(torch.cat(parts)).cpu().numpy()
