@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from scipy.linalg import subspace_angles
 from torch import Tensor
 
-from .assignment import Match, assign, cosine, match
+from .assignment import Match, assign, cosine, match, product
 
 # %% ../nbs/16_matching.ipynb #46b24de2
 def latent_vectors(
@@ -53,7 +53,7 @@ def mcc(
     "Mean cosine of the assigned pairs (Song et al. 2025), with recall and precision."
     n, m = len(a), len(b)
     if not n or not m: return MCC(float("nan"), float("nan"), float("nan"))
-    return divide(float(match(a, b, signed).cosine.sum()), n, m, truth)
+    return divide(float(match(a, b, signed).cosine.sum(dtype=float)), n, m, truth)
 
 
 def divide(
@@ -86,12 +86,12 @@ def best_match(
     signed: bool = True,   # False takes the largest |cos|
     memory: int = 2**26,   # bytes that a block of cosines may take
 ) -> BestMatch:
-    "BestMatch neighbour of every latent of `a` in `b`, in blocks of rows; raises `ValueError` where `cosine` does, or `b` is empty."
+    "Nearest neighbour of every latent of `a` in `b`, in blocks of rows; raises `ValueError` where `cosine` does, or `b` is empty."
     if a.ndim != 2 or a.shape[1:] != b.shape[1:]: cosine(a, b)  # says what is wrong
     cosine(a, b[:0]), cosine(a[:0], b)  # its checks of the values, without its product
     if not len(b): raise ValueError("there are no latents to choose from; are all of them dead?")
-    a, b = F.normalize(a.float(), dim=-1), F.normalize(b.float(), dim=-1).T
-    blocks = ((c if signed else c.abs_()).max(1) for c in (rows @ b for rows in a.split(max(1, memory // (4 * b.shape[1])))))
+    a, b = (F.normalize(t.detach().float(), dim=-1) for t in (a, b))
+    blocks = ((c if signed else c.abs_()).max(1) for c in (product(rows, b) for rows in a.split(max(1, memory // (4 * len(b))))))
     best, index = (torch.cat(t) for t in zip(*blocks, strict=True))
     return BestMatch(index, best.clamp_(-1, 1))
 
@@ -147,7 +147,7 @@ def plane_mcc(
     "Mean projection length of the latents assigned to the planes, two to each."
     if not len(atoms) or not len(bases): return MCC(float("nan"), float("nan"), float("nan"))
     slots = plane_affinity(bases, atoms).repeat_interleave(2, dim=1)
-    score = divide(float(assign(slots).cosine.sum()), len(atoms), 2 * len(bases), truth=True)
+    score = divide(float(assign(slots).cosine.sum(dtype=float)), len(atoms), 2 * len(bases), truth=True)
     return score._replace(value=score.recall)
 
 # %% ../nbs/16_matching.ipynb #d02a2c77
