@@ -84,7 +84,7 @@ def best_match(
     a: Tensor,             # `[n, d]` the latents that choose
     b: Tensor,             # `[m, d]` the latents chosen from
     signed: bool = True,   # False takes the largest |cos|
-    memory: int = 2**26,   # bytes that a block of cosines may take
+    memory: int = 2**26,   # bytes that a block of cosines may take; two are there while one is computed
 ) -> BestMatch:
     "Nearest neighbour of every latent of `a` in `b`, in blocks of rows; raises `ValueError` where `cosine` does, or `b` is empty."
     if a.ndim != 2 or a.shape[1:] != b.shape[1:]: cosine(a, b)  # says what is wrong
