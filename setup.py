@@ -8,7 +8,7 @@ root = Path(__file__).parent
 ini = ConfigParser(delimiters=["="], interpolation=None)
 ini.read(root / "settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("study", "cuda", "ray", "wandb", "dev")}
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("study", "cuda", "ray", "wandb", "hub", "dev")}
 
 setup(
     name=cfg["lib_name"],

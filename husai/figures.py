@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'PURPLE', 'GREY', 'BLACK', 'COLORS', 'NAMES', 'SYMBOLS', 'CHANCE', 'TEMPLATE', 'TARGETS',
-           'REFERENCES', 'grokking_curve', 'fourier_spectrum', 'stability_by_configuration',
+           'REFERENCES', 'NULLS', 'grokking_curve', 'fourier_spectrum', 'stability_by_configuration',
            'agreement_during_training', 'cosine_matrix', 'class_circle', 'variance_against_l0', 'ground_truth',
-           'save_figure', 'svg']
+           'matched_cosines', 'stability_against_frequency', 'save_figure', 'svg']
 
 # %% ../nbs/22_figures.ipynb #fbca4ea3
 import io
@@ -208,6 +208,37 @@ def ground_truth(
     fig.update_xaxes(tickvals=list(range(len(order))), ticktext=[_sparsity(*o) for o in order], tickangle=-60, showgrid=False)
     fig.update_yaxes(range=[0, 1.04]).update_yaxes(title="GT-MCC", col=1)
     return _figure(fig, f"Latents against the known answer (GT-MCC, alive latents, width {width})", 920, 460, legend=dict(orientation="h", y=-.3, yanchor="top", font_size=11), margin=dict(t=84, b=150))
+
+# %% ../nbs/22_figures.ipynb #75c02ccc
+NULLS = dict(iso=("dot", "chance, all dimensions"), iso_subspace=("dash", "chance, data's subspace"), gauss_cov=("dashdot", "random, data's covariance"), data_points=("longdash", "data points"))
+
+
+def matched_cosines(
+    table,  # source ("matched", or a null of `NULLS`), cosine (centre of a bin), share of the pairs
+) -> go.Figure:
+    "Distribution of matched cosines, and what each null gives."
+    fig = go.Figure()
+    for source, part in table.groupby("source", sort=False):
+        bars = source == "matched"
+        name, dash = ("SAEs", None) if bars else (NULLS[source][1], NULLS[source][0])
+        fig.add_trace(go.Bar(x=part.cosine.round(3).tolist(), y=part.share.round(5).tolist(), name=name, marker=dict(color=BLUE, opacity=.55, line_width=0)) if bars else
+                      _line(part.cosine.round(3), part.share.round(5), name, GREY, mode="lines", line_shape="hvh", line_dash=dash))
+    return _figure(fig, "Cosines of matched latents, and by chance", 760, 380, bargap=0, xaxis_title="cosine of matched latents (decoder, signed)", yaxis_title="share of the pairs", legend=dict(orientation="h", y=-.22, yanchor="top"), margin=dict(b=100))
+
+# %% ../nbs/22_figures.ipynb #cebcfa20
+def stability_against_frequency(
+    latents,    # sae, frequency (share of the inputs), mean_cosine (with its partners): one row a latent
+    threshold: float | None = None,  # the null's 99th percentile, drawn as a line
+    most: int = 3000,                # points to draw, evenly through the table
+) -> go.Figure:
+    "Mean cosine of every latent with its partners, against its firing frequency."
+    some = latents.iloc[np.unique(np.linspace(0, len(latents) - 1, min(most, len(latents))).round().astype(int))] if len(latents) else latents
+    fig = go.Figure()
+    for i, (sae, part) in enumerate(some.groupby("sae", sort=False)):
+        fig.add_trace(go.Scatter(x=[float(f"{f:.3g}") for f in part.frequency], y=part.mean_cosine.round(3).tolist(), name=str(sae), mode="markers", marker=dict(size=5, opacity=.5, color=(BLUE, ORANGE, GREEN, PURPLE, BLACK)[i % 5])))
+    if threshold is not None: fig.add_hline(y=threshold, line=dict(color=GREY, dash="dot"), annotation=dict(text="99 % of chance", font_color=GREY))
+    return _figure(fig, "Does a latent that fires often come back?", 760, 420, xaxis=dict(type="log", title="share of the inputs on which it fires", exponentformat="power"), yaxis=dict(title="mean cosine with its partners", range=[-.05, 1.05]),
+                   legend=dict(orientation="h", y=-.2, yanchor="top"), margin=dict(b=110))
 
 # %% ../nbs/22_figures.ipynb #0c08f183
 def save_figure(

@@ -347,6 +347,12 @@ _formats = dict(saelens=("sae_weights.safetensors", _load_saelens), sparsify=("s
                 dictionary_learning=("ae.pt", _load_dictionary_learning), gemma_scope=("params.npz", _load_gemma_scope))
 
 
+def _is_bank(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="pt") as f: return "husai" in (f.metadata() or {})
+    except SafetensorError: return False
+
+
 def find_sae(
     path: str | Path,          # a folder, or a file
     format: str | None = None, # "saelens", "sparsify", "dictionary_learning" or "gemma_scope"; told by the files when None
@@ -357,12 +363,13 @@ def find_sae(
     if path.is_dir():
         found = [f for f, (file, _) in _formats.items() if (path / file).exists() and format in (None, f)]
         if len(found) != 1: raise ValueError(f"{path} holds {'several formats: ' + ', '.join(found) if found else 'no autoencoder'}; looked for {looked}")
-        return found[0], path / _formats[found[0]][0]
+        path = path / _formats[found[0]][0]
+        return "husai" if path.suffix == ".safetensors" and _is_bank(path) else found[0], path
     if not path.is_file(): raise FileNotFoundError(f"there is no folder {path}, and no file")
     if path.suffix == ".pt": return "dictionary_learning", path
-    kind = next((f for f, (file, _) in _formats.items() if file == path.name), "husai")
-    if kind == "husai" and path.suffix != ".safetensors": raise ValueError(f"{path} is of no format that can be read; looked for a bank (.safetensors), or {looked}")
-    return kind, path
+    kind = next((f for f, (file, _) in _formats.items() if file == path.name), None)
+    if kind is None and path.suffix != ".safetensors": raise ValueError(f"{path} is of no format that can be read; looked for a bank (.safetensors), or {looked}")
+    return "husai" if path.suffix == ".safetensors" and (kind is None or _is_bank(path)) else kind, path
 
 # %% ../nbs/12_formats.ipynb #79add83d
 def load_sae(

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['has_compress', 'jit', 'append16', 'append', 'count', 'bracket', 'border', 'keep_k', 'pick_k', 'topk_row', 'add_bias',
-           'topk_rows', 'above_rows', 'count_rows', 'count_above', 'scatter_rows', 'relu_rows', 'keep_rows', 'add_rows',
-           'dot_rows', 'decode_rows', 'slope_rows', 'residual_rows', 'by_latent', 'sum_rows', 'sum_entries',
-           'gradient_rows', 'project_rows', 'unit_rows']
+           'topk_rows', 'above_rows', 'near_rows', 'count_rows', 'count_above', 'scatter_rows', 'relu_rows',
+           'keep_rows', 'add_rows', 'dot_rows', 'decode_rows', 'slope_rows', 'residual_rows', 'by_latent', 'sum_rows',
+           'sum_entries', 'gradient_rows', 'project_rows', 'unit_rows']
 
 # %% ../nbs/08_loops.ipynb #8bebc042
 import numpy as np
@@ -188,6 +188,30 @@ def above_rows(pre, bias, scale, floor, t, values, latents, starts, first):
         n = append(by, row, t, values, latents, n)
         starts[first + b + 1] = n
     return True
+
+# %% ../nbs/08_loops.ipynb #1d2e2770
+@jit
+def near_rows(x, prices, enough, k, most, values, places, starts, floors):
+    "Of each row of `x - prices` its `k` to `2 k` largest entries, or all not below `enough` if they are more, up to `most`; `floors` bounds what is left out."
+    n, m, t, keys = 0, x.shape[1], x.dtype.type(0), np.empty(x.shape[1], x.dtype)
+    for i in range(x.shape[0]):
+        for j in range(m): keys[j] = x[i, j] - prices[j]
+        floor = bracket(keys, k, 2 * k, t)
+        if floor == floor: t = floor
+        if not floor <= enough[i]:  # more than these, or a tie
+            wanted = count(keys, enough[i])
+            if wanted > most: floor = bracket(keys, most // 2, most, enough[i])
+            elif wanted >= k: floor = enough[i]
+        if floor == floor: n = append(keys, x[i], floor, values, places, n)
+        else:
+            floor, end, j = border(keys, k, -np.finfo(keys.dtype).max), n + k, (i * 7919) % m
+            n = append(keys, x[i], np.nextafter(floor, x.dtype.type(np.inf)), values, places, n)
+            while n < end:
+                if keys[j] == floor:
+                    values[n], places[n] = x[i, j], j
+                    n += 1
+                j = (j + 1) % m
+        floors[i], starts[i + 1] = floor, n
 
 # %% ../nbs/08_loops.ipynb #439195f7
 @jit

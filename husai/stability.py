@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special, stats
 from torch import Tensor
 
 from .assignment import assign, cosine
@@ -69,6 +69,9 @@ class Difference(NamedTuple):
     t: float      # value / standard error
     df: float     # degrees of freedom: Welch-Satterthwaite, or S - 1 when paired
     p: float      # two-sided
+    effect: float # value / seed-level standard deviation, pooled over both configurations
+    effect_low: float  # 95 % interval
+    effect_high: float
 
 
 def difference(
@@ -78,18 +81,25 @@ def difference(
     level: float = 0.95,  # of the interval
 ) -> Difference:          # NaN where either has fewer than four seeds
     "Compare two configurations; raises `ValueError` for a pairing of different numbers of seeds."
-    if paired:
-        if np.shape(a) != np.shape(b): raise ValueError(f"paired configurations need the same seeds, got shapes {np.shape(a)} and {np.shape(b)}; leave out paired")
-        i = (jackknife if np.ndim(a) == 2 else over_seeds)(np.asarray(a) - np.asarray(b), level)
-        t = i.value / i.se if i.n >= 4 and i.se > 0 else float("nan")
-        return Difference(i.value, i.low, i.high, t, i.n - 1, float(2 * stats.t.sf(abs(t), i.n - 1)))
-    ia, ib = (jackknife(v, level) if np.ndim(v) == 2 else over_seeds(v, level) for v in (a, b))
+    if paired and np.shape(a) != np.shape(b):
+        raise ValueError(f"paired configurations need the same seeds, got shapes {np.shape(a)} and {np.shape(b)}; leave out paired")
+    interval = lambda v: (jackknife if np.ndim(v) == 2 else over_seeds)(v, level)
+    ia, ib = interval(a), interval(b)
     value, va, vb = ia.value - ib.value, ia.se**2, ib.se**2
-    if min(ia.n, ib.n) < 4 or not va + vb > 0: return Difference(value, *[float("nan")] * 5)
-    df = (va + vb)**2 / (va**2 / (ia.n - 1) + vb**2 / (ib.n - 1))
-    se = np.sqrt(va + vb)
-    half = se * stats.t.ppf((1 + level) / 2, df)
-    return Difference(value, float(value - half), float(value + half), float(value / se), float(df), float(2 * stats.t.sf(abs(value) / se, df)))
+    se = interval(np.asarray(a) - np.asarray(b)).se if paired else np.sqrt(va + vb)
+    if min(ia.n, ib.n) < 4 or not se > 0: return Difference(value, *[float("nan")] * 8)
+    df = ia.n - 1 if paired else (va + vb)**2 / (va**2 / (ia.n - 1) + vb**2 / (ib.n - 1))
+    half, t, pooled = se * stats.t.ppf((1 + level) / 2, df), value / se, np.sqrt((ia.n * va + ib.n * vb) / 2)
+    return Difference(*map(float, (value, value - half, value + half, t, df, 2 * stats.t.sf(abs(t), df), *_effect(t, df, se / pooled, level))))
+
+
+def _effect(t: float, df: float, scale: float, level: float) -> tuple:
+    "Effect and interval from a t statistic; `scale` is the standard error in seed-level standard deviations."
+    steep = max(1., abs(t) / 1000)  # from there on noncentralities are proportional to t, and SciPy's search does not end
+    low, high = (steep * float(special.nctdtrinc(df, p, abs(t) / steep)) for p in ((1 + level) / 2, (1 - level) / 2))
+    if t < 0: low, high = -high, -low
+    return t * scale, low * scale, high * scale
+
 
 
 def holm(
