@@ -33,7 +33,7 @@ class ConsensusSAE(NamedTuple):
     found: Consensus  # all clusters
     kept: np.ndarray  # `[m]` their numbers
     support: float    # the share of the seeds that a kept cluster had to exceed
-    encoder: str      # "refitted", or "mean of the members"
+    encoder: str      # "refitted", and the decoder's lengths with it, or "mean of the members"
 
 
 def _architecture(parents: list, given):
@@ -106,7 +106,7 @@ def _refit(sae: SAEBank, data, lr: float, progress, recipe: dict) -> SAEBank:
 def _noting(batches, some: list):
     "The batches, the first of which are kept: an iterator cannot be read again."
     for x in batches:
-        if sum(map(len, some)) < fit_rows: some.append(x.cpu())
+        if isinstance(x, Tensor) and sum(map(len, some)) < fit_rows: some.append(x.cpu())
         yield x
 
 # %% ../nbs/20_consensus.ipynb #c413452b
