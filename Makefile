@@ -5,13 +5,14 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test lab site publish readme anchor peers benchmark matching-benchmark
+.PHONY: help study report test lab site publish readme anchor consensus peers benchmark matching-benchmark
 help:
 	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
 	@echo "make test     every check: export, notebooks, lint, a tiny study"
 	@echo "make lab      JupyterLab on the notebooks"
 	@echo "make report   execute and render the quick study's report anew"
 	@echo "make anchor   a published experiment's 30,000 steps (an hour or so)"
+	@echo "make consensus  one dictionary of the quick study's seeds, against simpler ones (after make study; ten minutes or so)"
 	@echo "make benchmark  training steps of ours and of three other libraries, measured in one run (half an hour)"
 	@echo "make matching-benchmark  pairing dictionaries of up to 32,768 latents, against SciPy (a quarter of an hour)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
@@ -30,6 +31,8 @@ lab: .venv/.dev
 	@jupyter lab nbs/index.ipynb
 anchor: .venv/.study
 	@mkdir -p _runs/anchor && papermill nbs/sweeps/anchor.ipynb _runs/anchor/anchor.ipynb
+consensus: .venv/.study
+	@mkdir -p _runs/consensus && papermill nbs/sweeps/consensus.ipynb _runs/consensus/consensus.ipynb
 peers: .peers/.done
 benchmark: .peers/.done
 	@mkdir -p _runs/benchmark && papermill nbs/sweeps/bank_benchmark.ipynb _runs/benchmark/bank_benchmark.ipynb

@@ -363,7 +363,8 @@ def merge(
 ) -> Merged:
     "One SAE out of many seeds; raises `ValueError` for parents that do not fit."
     from husai.architectures import TopK
-    from husai.consensus import consensus, consensus_sae
+    from husai.clusters import consensus
+    from husai.consensus import consensus_sae
     comparable(saes)
     measured = measure(saes, acts, progress) if acts else None
     alive = [s.decoder.any(1) if measured is None else s.decoder.any(1) & (measured.fires[i] > 0) for i, s in enumerate(saes)]
