@@ -6,7 +6,7 @@
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'PURPLE', 'GREY', 'BLACK', 'COLORS', 'NAMES', 'SYMBOLS', 'CHANCE', 'TEMPLATE', 'TARGETS',
            'REFERENCES', 'NULLS', 'grokking_curve', 'fourier_spectrum', 'stability_by_configuration',
            'agreement_during_training', 'cosine_matrix', 'class_circle', 'variance_against_l0', 'ground_truth',
-           'matched_cosines', 'stability_against_frequency', 'save_figure', 'svg']
+           'matched_cosines', 'stability_against_frequency', 'partner_or_subspace', 'save_figure', 'svg']
 
 # %% ../nbs/22_figures.ipynb #fbca4ea3
 import io
@@ -239,6 +239,19 @@ def stability_against_frequency(
     if threshold is not None: fig.add_hline(y=threshold, line=dict(color=GREY, dash="dot"), annotation=dict(text="99 % of chance", font_color=GREY))
     return _figure(fig, "Does a latent that fires often come back?", 760, 420, xaxis=dict(type="log", title="share of the inputs on which it fires", exponentformat="power"), yaxis=dict(title="mean cosine with its partners", range=[-.05, 1.05]),
                    legend=dict(orientation="h", y=-.2, yanchor="top"), margin=dict(b=110))
+
+# %% ../nbs/22_figures.ipynb #4a542856
+def partner_or_subspace(
+    latents,    # probability (to reappear), share (explained where it has no partner), overlap (of the spans found there; may be NaN): one row a latent
+    limit: float | None = None,  # the share's 99th percentile for random directions, drawn as a line
+    most: int = 3000,            # points to draw, evenly through the table
+) -> go.Figure:
+    "How much of every latent the seeds without its partner explain, against how often it comes back."
+    some = latents.iloc[np.unique(np.linspace(0, len(latents) - 1, min(most, len(latents))).round().astype(int))] if len(latents) else latents
+    fig = go.Figure(go.Scatter(x=some.probability.round(3).tolist(), y=some.share.round(3).tolist(), mode="markers", showlegend=False,
+                               marker=dict(size=6, opacity=.7, color=[0 if np.isnan(v) else v for v in some.overlap.round(3)], colorscale="Viridis", cmin=0, cmax=1, colorbar=dict(title="overlap of<br>the spans"))))
+    if limit is not None: fig.add_hline(y=limit, line=dict(color=GREY, dash="dot"), annotation=dict(text="99 % of random directions", font_color=GREY))
+    return _figure(fig, "Without a partner, but in the same subspace?", 760, 420, xaxis=dict(title="probability to reappear in another seed", range=[-.03, 1.03]), yaxis=dict(title="share explained by a few latents<br>of seeds without a partner", range=[-.05, 1.05]))
 
 # %% ../nbs/22_figures.ipynb #0c08f183
 def save_figure(
