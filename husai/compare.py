@@ -7,6 +7,7 @@ __all__ = ['alive_latents', 'functional_match', 'room_for_functional', 'latent_r
 
 # %% ../nbs/28_compare.ipynb #30d4bdc7
 import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -45,7 +46,9 @@ def functional_match(
     def batches():
         for x in acts.blocks(rows_at_once(len(a.decoder), len(b.decoder))):
             yield codes(a, x, kept[0]), codes(b, x[torch.randperm(len(x), generator=g)] if shuffled else x, kept[1])
-    return assign(correlation(batches(), memory=8 * len(kept[0]) * len(kept[1])).r)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR")  # says once that it is in beta
+        return assign(correlation(batches(), memory=8 * len(kept[0]) * len(kept[1])).r)
 
 
 def room_for_functional(

@@ -164,6 +164,7 @@ def load_verdict(
 
 # %% ../nbs/26_schema.ipynb #549059f2
 COLUMNS = ("score", "value", "95 % interval", "chance", "level", "corrected", "p", "n", "definition")
+_numbers = ("value", "level", "corrected", "p", "latents", "alive", "d_in", "explained", "L0")  # heads of columns that end on the right
 
 
 def verdict_rows(
@@ -210,7 +211,7 @@ def print_verdict(
     if width is None and not console.is_terminal: console = Console(width=160, highlight=False)
     for heads, rows in (_sae_rows(verdict), (COLUMNS, verdict_rows(verdict))):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for head in heads: table.add_column(head, justify="right" if head in ("value", "level", "corrected", "p", "latents", "alive", "d_in", "explained", "L0") else "left", overflow="fold")
+        for head in heads: table.add_column(head, justify="right" if head in _numbers else "left", overflow="fold")
         for row in rows: table.add_row(*(str(cell).replace("[", "\\[") for cell in row))
         console.print(table)
     for line in _remarks(verdict): console.print(line, markup=False)
@@ -226,11 +227,12 @@ def save_page(
     from husai.figures import cosine_matrix, matched_cosines, stability_against_frequency
     from husai.report import STYLE
     v = done.verdict
-    table = lambda heads, rows: f"<table><thead><tr>{''.join(f'<th>{html.escape(h)}</th>' for h in heads)}</tr></thead><tbody>" + "".join(
-        f"<tr>{''.join(f'<td>{html.escape(str(c))}</td>' for c in row)}</tr>" for row in rows) + "</tbody></table>"
+    cell = lambda tag, head, text: f'<{tag}{"" if head in _numbers else " class=text"}>{html.escape(text)}</{tag}>'
+    line = lambda tag, heads, row: f"<tr>{''.join(cell(tag, h, text) for h, text in zip(heads, row, strict=True))}</tr>"
+    table = lambda heads, rows: f"<table><thead>{line('th', heads, heads)}</thead><tbody>{''.join(line('td', heads, row) for row in rows)}</tbody></table>"
     figures = [matched_cosines(done.cosines), cosine_matrix(done.matrix, f"Cosines of {Path(v.saes[0].name).name} and {Path(v.saes[1].name).name}, in matched order")]
     if len(done.latents): figures.append(stability_against_frequency(done.latents, v.nulls["threshold"]))
     drawn = "".join(f.to_html(full_html=False, include_plotlyjs=not i, include_mathjax=False, config=dict(displayModeBar=False)) for i, f in enumerate(figures))
-    body = f"<h1>Stability of {len(v.saes)} SAEs</h1>{table(*_sae_rows(v))}{table(COLUMNS, verdict_rows(v))}{''.join(f'<p>{html.escape(r)}</p>' for r in _remarks(v))}{drawn}"
+    body = f"<h1>Stability of {len(v.saes)} SAEs</h1>{table(*_sae_rows(v))}{table(COLUMNS, verdict_rows(v))}<ul>{''.join(f'<li>{html.escape(r)}</li>' for r in _remarks(v))}</ul>{drawn}"
     with atomic(path) as part:
-        part.write_text(f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Stability of {len(v.saes)} SAEs</title><style>{STYLE} body {{ max-width: 1200px; }}</style></head>\n<body>{body}</body></html>\n', encoding="utf-8")
+        part.write_text(f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Stability of {len(v.saes)} SAEs</title><style>{STYLE} body {{ max-width: 1200px; }} .text {{ text-align: left; }} ul {{ font-size: 14px; padding-left: 1.2em; }} td {{ white-space: nowrap; }}</style></head>\n<body>{body}</body></html>\n', encoding="utf-8")
