@@ -8,6 +8,7 @@ __all__ = ['SCHEMA_VERSION', 'COLUMNS', 'Level', 'Score', 'Assignment', 'PairSco
 
 # %% ../nbs/26_schema.ipynb #24eaf512
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -207,8 +208,8 @@ def print_verdict(
     from rich import box
     from rich.console import Console
     from rich.table import Table
-    console = Console(width=width, highlight=False)
-    if width is None and not console.is_terminal: console = Console(width=160, highlight=False)
+    terminal = sys.stdout.isatty()
+    console = Console(width=width or (None if terminal else 160), force_terminal=terminal, force_jupyter=False, highlight=False)
     for heads, rows in (_sae_rows(verdict), (COLUMNS, verdict_rows(verdict))):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for head in heads: table.add_column(head, justify="right" if head in _numbers else "left", overflow="fold")
