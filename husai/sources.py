@@ -194,7 +194,7 @@ def _from_parquet(shards: list, d: int) -> Activations:
     import pyarrow as pa
     import pyarrow.parquet as pq
     try: n = sum(pq.ParquetFile(p).metadata.num_rows for p in shards)
-    except pa.ArrowInvalid as e: raise ValueError(f"{shards[0].parent} holds a damaged Parquet file ({e}); fetch it again") from None
+    except pa.ArrowInvalid as e: raise ValueError(f"{shards[0] if len(shards) == 1 else shards[0].parent} holds a damaged Parquet file ({e}); fetch it again") from None
     def rows_of(batch, path):
         lists = [c for c in batch.columns if pa.types.is_list(c.type) or pa.types.is_fixed_size_list(c.type) or pa.types.is_large_list(c.type)]
         numbers = [c for c in batch.columns if pa.types.is_floating(c.type)]
