@@ -8,6 +8,8 @@ __all__ = ['SCHEMA_VERSION', 'COLUMNS', 'Level', 'Score', 'Assignment', 'PairSco
 
 # %% ../nbs/26_schema.ipynb #24eaf512
 import json
+import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +19,7 @@ from pydantic import BaseModel, Field
 from .provenance import atomic
 
 # %% ../nbs/26_schema.ipynb #b5ef9787
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.0"  # a reader takes every 1.x
 
 
 class Level(BaseModel):
@@ -25,7 +27,7 @@ class Level(BaseModel):
     null: str = Field(description="iso: uniform directions; iso_analytic: their exact expectation; iso_subspace: uniform in the data's leading principal components; gauss_cov: Gaussian with the data's covariance; data_points: "
                                   "activations themselves; re_partition: the SAEs' own latents dealt out again; shuffled_inputs: the same activations on shuffled inputs.")
     mean: float = Field(description="Mean of the draws.")
-    se: float = Field(description="Its standard error; 0 where it is exact.")
+    se: float | None = Field(description="Its standard error; 0 where it is exact, None for a single draw.")
     draws: int = Field(description="Number of draws; 0 where it is exact.")
     q99: float | None = Field(description="99th percentile of the matched cosine under this null.")
     p_value: float | None = Field(description="One-sided, (1 + draws that reach the score) / (draws + 1); for re_partition only.")
@@ -84,6 +86,7 @@ class SAERecord(BaseModel):
     dead: list[int] = Field(description="The others.")
     explained_variance: float | None = Field(description="Of the given activations.")
     l0: float | None = Field(description="Active latents an input, on the given activations.")
+    subspace_share: float | None = Field(description="Share of the squared norm of unit decoder rows that lies in nulls.subspace, the activations' leading principal components.")
     frequency: list[float] | None = Field(description="Share of the inputs on which each latent fires.")
     mean_cosine: list[float | None] = Field(description="Mean signed cosine of each latent with its partners by decoder in the other SAEs; None for one that is dead or has none.")
     again_null: list[float | None] = Field(description="Share of the other SAEs in which it has a partner at or above the null's 99th percentile.")
@@ -94,7 +97,7 @@ class SAERecord(BaseModel):
 # %% ../nbs/26_schema.ipynb #83371884
 class Verdict(BaseModel):
     "The stability of SAEs that differ in their seed."
-    schema_version: str = Field(description="Version of this schema: the second number grows when something is added, the first when something changes.")
+    schema_version: str = Field(pattern=r"^1\.\d+$", description="Version of this schema: the second number grows when something is added, the first when something changes.")
     varies: str = Field(description="What the seed changed, as whoever asked stated it; files do not say.")
     dead: str = Field(description="How dead latents were told.")
     saes: list[SAERecord] = Field(description="What was compared.")
@@ -110,7 +113,7 @@ class Verdict(BaseModel):
 
 def verdict_schema() -> dict:  # JSON schema
     "The JSON schema of a verdict."
-    return Verdict.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Verdict.model_json_schema()}
 
 # %% ../nbs/26_schema.ipynb #42396a84
 class Comparison(NamedTuple):
@@ -129,16 +132,17 @@ def _text(value, indent: str = "") -> str:
 
 def writable(
     path: str | Path,  # a file to be written later
+    inputs: list = (), # files that must not be overwritten
 ) -> Path:
-    "Raise one of `OSError`'s kinds where `path` could not be written; its folder is made."
+    "Raise `ValueError` or one of `OSError`'s kinds where `path` cannot or should not be written; nothing is made."
     path = Path(path)
     if path.is_dir(): raise ValueError(f"{path} is a folder; name a file in it, as in {path / 'verdict.json'}")
+    if path.resolve() in {Path(p).expanduser().resolve() for p in inputs}: raise ValueError(f"{path} is read or written by this command already and would be overwritten; name another file")
+    folder = next(p for p in path.absolute().parents if p.exists())  # the others will be made
+    if not folder.is_dir(): raise NotADirectoryError(f"{folder} is not a folder, so {path} cannot be written; name another file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path.with_name(f".{path.name}.probe")) as part: part.touch()
-    except (FileExistsError, NotADirectoryError): raise NotADirectoryError(f"{path.parent} is not a folder, so {path} cannot be written; name another file") from None
+        with tempfile.TemporaryFile(dir=folder): pass
     except OSError as e: raise PermissionError(f"{path} cannot be written ({e.strerror}); name another file") from None
-    path.with_name(f".{path.name}.probe").unlink()
     return path
 
 
@@ -161,6 +165,7 @@ def load_verdict(
 
 # %% ../nbs/26_schema.ipynb #549059f2
 COLUMNS = ("score", "value", "95 % interval", "chance", "level", "corrected", "p", "n", "definition")
+_numbers = ("value", "level", "corrected", "p", "latents", "alive", "d_in", "explained", "L0")  # heads of columns that end on the right
 
 
 def verdict_rows(
@@ -171,11 +176,12 @@ def verdict_rows(
     rows = []
     for s in verdict.scores:
         label = s.label.replace("null's 99 %", f"{s.threshold:.2f} (99 % of {verdict.nulls['threshold_null']})") if s.threshold else s.label
-        interval = "needs 4 SAEs" if s.low is None else f"{s.low:.3f} to {s.high:.3f}"
+        interval = "needs 4 SAEs" if s.n_saes < 4 else "" if s.low is None else f"{s.low:.3f} to {s.high:.3f}"
         own = (label, digits(s.value), interval, f"{s.n_saes} x {s.n_latents:.0f}", f"{s.vectors}, {'signed' if s.signed else 'unsigned'}, dead {s.dead}")
         for k, c in enumerate(s.chance):
             first = own if not k else [""] * 5
             rows.append((*first[:3], c.null if c.may_subtract else f"({c.null})", f"{c.mean:.3f}", digits(c.corrected), "" if c.p_value is None else f"{c.p_value:.2g}", *first[3:]))
+        if s.score == "pw_mcc" and s.n_saes < 3: rows.append(("", "", "", "re_partition", "needs 3 SAEs", *[""] * 4))
     return rows
 
 
@@ -189,7 +195,9 @@ def _sae_rows(verdict: Verdict) -> tuple[list, list]:
 def _remarks(verdict: Verdict) -> list[str]:
     gaps = [a.gap / max(len(a.rows), 1) for a in verdict.assignments if a.gap is not None]
     exact = f"Assignments are exact to a dual gap of {max(gaps):.1g} a latent (1e-6 counts as optimal)." if gaps else "Assignments are exact."
-    return [f"What the seed changed: {verdict.varies}. Dead are {verdict.dead}. n is SAEs x latents compared. A level in brackets is a reference and no floor.", exact, *(f"Warning: {w}." for w in verdict.warnings), *(f"Left out: {w}." for w in verdict.left_out)]
+    inside, shares = verdict.nulls.get("subspace"), [s.subspace_share for s in verdict.saes]
+    where = [f"iso_subspace draws in the {inside['dimensions']} of {verdict.saes[0].d_in} dimensions that hold {100 * inside['variance']:g} % of the activations' variance; of the decoders {min(shares):.2f} to {max(shares):.2f} lies in them."] if inside else []
+    return [f"What the seed changed: {verdict.varies}. Dead are {verdict.dead}. n is SAEs x latents compared. A level in brackets is a reference and no floor.", exact, *where, *(f"Warning: {w}." for w in verdict.warnings), *(f"Left out: {w}." for w in verdict.left_out)]
 
 # %% ../nbs/26_schema.ipynb #a1672076
 def print_verdict(
@@ -200,11 +208,11 @@ def print_verdict(
     from rich import box
     from rich.console import Console
     from rich.table import Table
-    console = Console(width=width, highlight=False)
-    if width is None and not console.is_terminal: console = Console(width=160, highlight=False)
+    terminal = sys.stdout.isatty()
+    console = Console(width=width or (None if terminal else 160), force_terminal=terminal, force_jupyter=False, highlight=False)
     for heads, rows in (_sae_rows(verdict), (COLUMNS, verdict_rows(verdict))):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for head in heads: table.add_column(head, justify="right" if head in ("value", "level", "corrected", "p", "latents", "alive", "d_in", "explained", "L0") else "left", overflow="fold")
+        for head in heads: table.add_column(head, justify="right" if head in _numbers else "left", overflow="fold")
         for row in rows: table.add_row(*(str(cell).replace("[", "\\[") for cell in row))
         console.print(table)
     for line in _remarks(verdict): console.print(line, markup=False)
@@ -220,11 +228,12 @@ def save_page(
     from husai.figures import cosine_matrix, matched_cosines, stability_against_frequency
     from husai.report import STYLE
     v = done.verdict
-    table = lambda heads, rows: f"<table><thead><tr>{''.join(f'<th>{html.escape(h)}</th>' for h in heads)}</tr></thead><tbody>" + "".join(
-        f"<tr>{''.join(f'<td>{html.escape(str(c))}</td>' for c in row)}</tr>" for row in rows) + "</tbody></table>"
+    cell = lambda tag, head, text: f'<{tag}{"" if head in _numbers else " class=text"}>{html.escape(text)}</{tag}>'
+    line = lambda tag, heads, row: f"<tr>{''.join(cell(tag, h, text) for h, text in zip(heads, row, strict=True))}</tr>"
+    table = lambda heads, rows: f"<table><thead>{line('th', heads, heads)}</thead><tbody>{''.join(line('td', heads, row) for row in rows)}</tbody></table>"
     figures = [matched_cosines(done.cosines), cosine_matrix(done.matrix, f"Cosines of {Path(v.saes[0].name).name} and {Path(v.saes[1].name).name}, in matched order")]
     if len(done.latents): figures.append(stability_against_frequency(done.latents, v.nulls["threshold"]))
     drawn = "".join(f.to_html(full_html=False, include_plotlyjs=not i, include_mathjax=False, config=dict(displayModeBar=False)) for i, f in enumerate(figures))
-    body = f"<h1>Stability of {len(v.saes)} SAEs</h1>{table(*_sae_rows(v))}{table(COLUMNS, verdict_rows(v))}{''.join(f'<p>{html.escape(r)}</p>' for r in _remarks(v))}{drawn}"
+    body = f"<h1>Stability of {len(v.saes)} SAEs</h1>{table(*_sae_rows(v))}{table(COLUMNS, verdict_rows(v))}<ul>{''.join(f'<li>{html.escape(r)}</li>' for r in _remarks(v))}</ul>{drawn}"
     with atomic(path) as part:
-        part.write_text(f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Stability of {len(v.saes)} SAEs</title><style>{STYLE} body {{ max-width: 1200px; }}</style></head>\n<body>{body}</body></html>\n', encoding="utf-8")
+        part.write_text(f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Stability of {len(v.saes)} SAEs</title><style>{STYLE} body {{ max-width: 1200px; }} .text {{ text-align: left; }} ul {{ font-size: 14px; padding-left: 1.2em; }} td {{ white-space: nowrap; }}</style></head>\n<body>{body}</body></html>\n', encoding="utf-8")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['from_hub', 'locate', 'free_memory', 'need_memory', 'Source', 'read_saes', 'comparable', 'Activations',
-           'open_activations', 'Measured', 'rows_at_once', 'measure']
+           'open_activations', 'Measured', 'rows_at_once', 'measure', 'alive_masks']
 
 # %% ../nbs/25_sources.ipynb #e884ee26
 import hashlib
@@ -131,6 +131,8 @@ def read_saes(
     sizes = [_bytes(find_sae(path)[1], member) for _, path, member in plan]
     need_memory(sum(sizes) + 2 * max(sizes, default=0), f"reading {len(plan)} names", "name fewer SAEs at a time (two are enough for a verdict), or single members of a bank: bank.safetensors#0")
     found = [source for part in plan for source in _read(*part)]
+    twice = [s.name for i, s in enumerate(found) if s.name in {other.name for other in found[:i]}]
+    if twice: raise ValueError(f"{twice[0]} is named twice; an SAE agrees with itself, so name it once")
     comparable(found)
     return found
 
@@ -143,7 +145,7 @@ def comparable(
     for s in saes:
         if s.decoder.shape[1] != saes[0].decoder.shape[1]:
             raise ValueError(f"{saes[0].name} has d_in = {saes[0].decoder.shape[1]} and {s.name} {s.decoder.shape[1]}; only SAEs of the same activations can be compared")
-        if not (s.decoder.isfinite().all() and s.encoder.isfinite().all()): raise ValueError(f"{s.name} holds NaN or infinity; the file is damaged, or its training failed")
+        if not all(v.isfinite().all() for name, v in s.bank.state_dict().items() if "threshold" not in name): raise ValueError(f"{s.name} holds NaN or infinity; the file is damaged, or its training failed")
         if not s.decoder.any(): raise ValueError(f"all latents of {s.name} are dead: its decoder holds only zeros; it has no features to compare")
 
 # %% ../nbs/25_sources.ipynb #91bab6ee
@@ -192,7 +194,7 @@ def _from_parquet(shards: list, d: int) -> Activations:
     import pyarrow as pa
     import pyarrow.parquet as pq
     try: n = sum(pq.ParquetFile(p).metadata.num_rows for p in shards)
-    except pa.ArrowInvalid as e: raise ValueError(f"{shards[0].parent} holds a damaged Parquet file ({e}); fetch it again") from None
+    except pa.ArrowInvalid as e: raise ValueError(f"{shards[0] if len(shards) == 1 else shards[0].parent} holds a damaged Parquet file ({e}); fetch it again") from None
     def rows_of(batch, path):
         lists = [c for c in batch.columns if pa.types.is_list(c.type) or pa.types.is_fixed_size_list(c.type) or pa.types.is_large_list(c.type)]
         numbers = [c for c in batch.columns if pa.types.is_floating(c.type)]
@@ -244,3 +246,11 @@ def measure(
     variance = squares - (total.square().sum() / n).item()
     sample = torch.cat(kept) - (total / n).float()
     return Measured(fires, [1 - e / variance if variance > 0 else math.nan for e in error], [f.sum().item() / n for f in fires], sample, n)
+
+# %% ../nbs/25_sources.ipynb #148cab58
+def alive_masks(
+    saes: list,                 # `Source`s
+    measured: Measured | None,  # their firing; None: unknown, then a latent with a decoder row lives
+) -> list:                      # for each SAE `[m]` bool
+    "Which latents live."
+    return [s.decoder.any(1) if measured is None else s.decoder.any(1) & (measured.fires[i] > 0) for i, s in enumerate(saes)]
