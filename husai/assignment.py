@@ -241,7 +241,7 @@ def match(
     if progress: progress(len(a), len(a), "all at once")
     return found
 
-
+# %% ../nbs/17_assignment.ipynb #e8824b20
 def match_large(
     a: Tensor,            # as `match` takes them, not empty
     b: Tensor,
@@ -259,7 +259,7 @@ def match_large(
     partner, weights, gap = search(*_cosines(a, b, signed), len(a), len(b), near=near, progress=progress)
     return _warned(Match(np.arange(len(a)), partner.astype(np.int64), weights.astype(np.float32), gap))
 
-
+# %% ../nbs/17_assignment.ipynb #57161de7
 def _cosines(a: Tensor, b: Tensor, signed: bool) -> tuple:
     "Blocks and single entries of the cosines, as `search` takes them."
     scale_a, scale_b = (1 / t.norm(dim=-1).clamp_min(1e-12) for t in (a, b))

@@ -98,7 +98,7 @@ def _choose(rows: np.ndarray, cols: np.ndarray, gain: np.ndarray) -> tuple:  # c
     i, j = min_weight_full_bipartite_matching(graph)
     return r[i[j < len(c)]], c[j[j < len(c)]]
 
-
+# %% ../nbs/22_clusters.ipynb #2761cee3
 class _Clusters:
     "Labels of the pooled latents, and the sum and number of each cluster's members."
     def __init__(self, x: Tensor, label: np.ndarray, sign: np.ndarray):
@@ -116,7 +116,7 @@ class _Clusters:
         squares, n = self.sums.square().sum(1).double().cpu().numpy(), self.size
         return float((squares - n - threshold * n * (n - 1))[n > 1].sum() / 2)
 
-
+# %% ../nbs/22_clusters.ipynb #4647f48a
 def _reassign(clusters: _Clusters, mine: np.ndarray, near: csr_array, threshold: float, signed: bool) -> None:
     "Assign one seed's latents anew, exactly."
     c, N = clusters, len(clusters.x)
@@ -145,7 +145,7 @@ class Consensus(NamedTuple):
     signed: bool        # whether opposite directions are different features
     value: float        # the sum over pairs of members of (cosine - threshold)
 
-
+# %% ../nbs/22_clusters.ipynb #f0f8bb62
 def consensus(
     decoders: list,             # `[S]` tensors `[n_s, d]`, one latent a row; widths may differ, d may not
     threshold: float = .7,      # least cosine that is worth more than staying alone, between 0 and 1
@@ -168,7 +168,7 @@ def consensus(
         for s in np.argsort(-agreed, kind="stable"): _reassign(clusters, np.flatnonzero(seed == s), near, threshold, signed)
     return _described(clusters, seed, counts, threshold, signed)
 
-
+# %% ../nbs/22_clusters.ipynb #00cf1028
 def _described(c: _Clusters, seed: np.ndarray, counts: list, threshold: float, signed: bool) -> Consensus:
     "The tables of a partition; clusters of one are left out."
     import pandas as pd

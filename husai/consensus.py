@@ -157,7 +157,7 @@ def _grouped(units: list, where, cluster: np.ndarray) -> tuple:  # directions, m
     directions = torch.zeros(cluster.max(initial=-1) + 1, x.shape[1]).index_add_(0, torch.tensor(cluster), x)
     return F.normalize(directions, dim=-1), where.assign(cluster=cluster)
 
-
+# %% ../nbs/23_consensus.ipynb #426aaf6b
 def _heap(units: list):
     "Where the pooled living latents come from."
     import pandas as pd
@@ -182,7 +182,7 @@ def _redealt(units: list, found: Consensus, n: int, *names) -> tuple:
     where = heap.iloc[[deal[s].index[i] for s, i in zip(members.seed, members.latent, strict=True)]]
     return _grouped(units, where, members.cluster.to_numpy())
 
-
+# %% ../nbs/23_consensus.ipynb #6e6a93ca
 def _kmeans(units: list, n: int, *names) -> tuple:
     "k-means of the pooled latents, a seed's number of centres; the n with latents of the most seeds, ties by their spread."
     from scipy.cluster.vq import kmeans2
@@ -211,7 +211,7 @@ def _dictionaries(units: list, threshold: float, support: float, best: int, *nam
 
 def _agreement(a: Tensor, b: Tensor) -> tuple: return mcc(a, b).value, len(a), len(b)
 
-
+# %% ../nbs/23_consensus.ipynb #c26069a1
 def _halves(units: list, error: np.ndarray, threshold: float, support: float, splits: int, seed: int) -> dict:  # name -> [splits] of _agreement
     "The dictionaries of two halves of the seeds, matched."
     out, half = {}, len(units) // 2
@@ -222,7 +222,7 @@ def _halves(units: list, error: np.ndarray, threshold: float, support: float, sp
         for name in a: out.setdefault(name, []).append(_agreement(a[name][0], b[name][0]))
     return out
 
-
+# %% ../nbs/23_consensus.ipynb #cb68a282
 def _longer(parents: list, width: int, k: int, data: Tensor, recipe: dict, seed: int) -> tuple:  # a bank of one, its living directions, agreement of two with half the steps
     "One SAE with all the parents' steps."
     recipe, S = dict(recipe), len(parents)
@@ -271,7 +271,7 @@ def compare_consensus(
         rows.append((name, [alive.cpu()], [fit(sae)], [agreement]))
     return pd.DataFrame([_comparison(*row, truth, rank) for row in rows])
 
-
+# %% ../nbs/23_consensus.ipynb #33a4ad4b
 def _comparison(name: str, dictionaries: list, fits: list, agreement: list, truth: Tensor | None, rank: int | None) -> dict:
     "A row: means over some dictionaries, over their refits and over the pairs that were matched."
     mean, values, d = lambda v: float(np.mean(list(v))), [value for value, _, _ in agreement], dictionaries[0].shape[1]

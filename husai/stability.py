@@ -73,7 +73,7 @@ class Difference(NamedTuple):
     effect_low: float  # 95 % interval
     effect_high: float
 
-
+# %% ../nbs/20_stability.ipynb #36213434
 def difference(
     a: np.ndarray,        # `[S, S]` pair scores of one configuration, or `[S]` scores a seed
     b: np.ndarray,        # the same of the other
@@ -92,7 +92,7 @@ def difference(
     half, t, pooled = se * stats.t.ppf((1 + level) / 2, df), value / se, np.sqrt((ia.n * va + ib.n * vb) / 2)
     return Difference(*map(float, (value, value - half, value + half, t, df, 2 * stats.t.sf(abs(t), df), *_effect(t, df, se / pooled, level))))
 
-
+# %% ../nbs/20_stability.ipynb #5aa55e83
 def _effect(t: float, df: float, scale: float, level: float) -> tuple:
     "Effect and interval from a t statistic; `scale` is the standard error in seed-level standard deviations."
     steep = max(1., abs(t) / 1000)  # from there on noncentralities are proportional to t, and SciPy's search does not end
@@ -100,8 +100,7 @@ def _effect(t: float, df: float, scale: float, level: float) -> tuple:
     if t < 0: low, high = -high, -low
     return t * scale, low * scale, high * scale
 
-
-
+# %% ../nbs/20_stability.ipynb #0ace30db
 def holm(
     p: np.ndarray,  # p-values of one declared family; NaN where a test could not be made
 ) -> np.ndarray:    # adjusted, in the same order
