@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .assignment import Match, assign, cosine
+from .features import partners_of, reappearance
 from .matching import correlation, divide
 from .pairs import BINS, SCORES, Latents, chance_levels, dealt_again, levels_of, match_pair, pair_scores_of
 from .provenance import generator, plain, provenance
@@ -61,27 +62,17 @@ def room_for_functional(
 # %% ../nbs/31_compare.ipynb #64663d39
 def latent_records(
     matches: dict,      # (i, j) -> signed `Match` by decoder, among alive latents
-    kept: list,         # numbers of the alive latents of each SAE
-    widths: list,       # latents of each SAE
+    alive: list,        # `[S]` bools `[n_s]`
     threshold: float,   # the null's 99th percentile
-) -> list[dict]:        # for each SAE the columns of `SAERecord`
+) -> list[dict]:        # for each SAE the columns of `SAERecord`, NaN for dead latents
     "How often every latent comes back."
-    from scipy.stats import binomtest
-    S, out = len(kept), []
-    for s in range(S):
-        cosines = np.full((S, widths[s]), np.nan)
-        for (i, j), found in matches.items():
-            if i == s: cosines[j, kept[s][found.rows]] = found.cosine
-            if j == s: cosines[i, kept[s][found.cols]] = found.cosine
-        alive, with_partner = np.isin(np.arange(widths[s]), kept[s]), np.isfinite(cosines)
-        mean = np.where(with_partner.any(0), np.nansum(cosines, 0) / np.maximum(with_partner.sum(0), 1), np.nan)
-        times = {at: np.where(alive, (np.where(with_partner, cosines, -2) >= at).sum(0), np.nan) for at in (threshold, .7)}
-        record = dict(mean_cosine=mean, again_null=times[threshold] / (S - 1), again_07=times[.7] / (S - 1), again_low=None, again_high=None)
-        if S >= 10:
-            by_count = np.array([binomtest(k, S - 1).proportion_ci(method="wilson") for k in range(S)])
-            of_latent = np.where(alive[:, None], by_count[np.nan_to_num(times[threshold]).astype(int)], np.nan)
-            record.update(zip(("again_low", "again_high"), of_latent.T, strict=True))
-        out.append(record)
+    names = dict(mean_cosine="cosine", again_null="null", again_07="fixed", again_low="null_low", again_high="null_high")
+    table, out = reappearance(partners_of(matches, alive), dict(null=threshold, fixed=.7)), []
+    for s, living in enumerate(alive):
+        of = table[table.seed == s]
+        record = {name: np.full(len(living), np.nan) for name in names}
+        for name, column in names.items(): record[name][of.latent] = of[column]
+        out.append(record if len(alive) >= 10 else dict(record, again_low=None, again_high=None))
     return out
 
 # %% ../nbs/31_compare.ipynb #51ce9815
@@ -180,7 +171,7 @@ def _functional(saes: list, kept: list, acts: Activations | None, order: list, s
 
 def _records(saes: list, kept: list, measured: Measured | None, pairs: dict, nulls: dict) -> list:
     "The rows of `SAERecord`."
-    per_latent = latent_records({ij: p.signed for ij, p in pairs.items()}, kept, [len(s.decoder) for s in saes], nulls["threshold"])
+    per_latent = latent_records({ij: p.signed for ij, p in pairs.items()}, [np.isin(np.arange(len(s.decoder)), k) for s, k in zip(saes, kept, strict=True)], nulls["threshold"])
     seen = lambda values, i: None if measured is None else values[i]
     return [dict(name=s.name, format=s.format, files=s.files, architecture=s.bank.architecture.record(), d_in=s.decoder.shape[1], d_sae=len(s.decoder), alive=len(kept[i]),
                  dead=np.setdiff1d(np.arange(len(s.decoder)), kept[i]), explained_variance=seen(measured and measured.explained, i), l0=seen(measured and measured.l0, i),

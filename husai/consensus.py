@@ -96,6 +96,7 @@ def _refit(sae: SAEBank, data, lr: float, progress, recipe: dict) -> SAEBank:
     "Train the encoder and the biases, the decoder's directions stay; then fit its lengths."
     sae.lr, some = [lr], []
     if hasattr(data, "__next__"): data = _noting(data, some)
+    if isinstance(data, np.ndarray): data = torch.as_tensor(data)
     train_bank(sae, data, decoder="frozen", n_snapshots=0, progress=progress, **recipe)
     if isinstance(data, Tensor): some = [data[::-(-len(data) // fit_rows)]]
     elif hasattr(data, "stream"): some = [data.stream("lengths", 512).batch(i) for i in range(min(fit_rows, len(data)) // 512 + 1)]
@@ -106,7 +107,7 @@ def _refit(sae: SAEBank, data, lr: float, progress, recipe: dict) -> SAEBank:
 def _noting(batches, some: list):
     "The batches, the first of which are kept: an iterator cannot be read again."
     for x in batches:
-        if isinstance(x, Tensor) and sum(map(len, some)) < fit_rows: some.append(x.cpu())
+        if isinstance(x, Tensor | np.ndarray) and sum(map(len, some)) < fit_rows: some.append(torch.as_tensor(x).cpu())
         yield x
 
 # %% ../nbs/23_consensus.ipynb #c413452b
