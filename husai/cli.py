@@ -187,8 +187,9 @@ def stability(
     found = read_saes(saes or [])
     acts = open_activations(activations, found[0].decoder.shape[1]) if activations else None
     taken = [file for part in (*found, *([acts] if acts else [])) for file in part.files]
-    for path in (out, plot):
+    for path, kind in ((out, ".json"), (plot, ".html")):
         if path: taken.append(writable(path, taken))
+        if path and path.suffix != kind: raise ValueError(f"{path} must end in {kind}, so that no other file is replaced by mistake; name it {path.with_suffix(kind)}")
     done = compare(found, acts, varies, draws, deals, functional, seed, progress_bar("stability"))
     if out: save_verdict(out, done.verdict)
     if plot: save_page(plot, done)
