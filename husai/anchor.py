@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from .architectures import ReLU, TopK
-from .kernels import order
 from .matching import mcc, pair_scores
 from .sae import Loss, SAEBank, backward, reconstruct
 from .train import Recipe, Trainer, train_segment
@@ -43,8 +42,7 @@ class SongTopK(TopK):
         l1, x = self.settings["l1"] / len(x), member.centred(x)
         codes = self.select(member, x)
         error, r, d_acts = reconstruct(member, x, codes)
-        by = order(codes, member.room)
-        backward(member, x, codes, by, r, codes.within(d_acts.add_(l1)))
+        by = backward(member, x, codes, r, codes.within(d_acts.add_(l1)))
         return Loss(error + l1 * float(codes.values.sum()), error, codes.count / len(x), by.active)
 
 

@@ -290,10 +290,12 @@ def batch_topk_codes(
     "The positive ones of the batch's `k · B` largest `(x W + b) · scale`."
     loops, wanted, least = loops_for(x), k * len(x), _smallest_positive(x.dtype)
     pre = _all(x, W, b, scale, room)
-    if loops is None: return _collect(keep_largest(pre.view(1, -1), wanted).acts.view(pre.shape))
+    def plainly(): return _collect(keep_largest(pre.view(1, -1), wanted).acts.view(pre.shape))
+    if loops is None: return plainly()
     codes, t = _empty_codes(min(4 * wanted, pre.numel()) + 1, len(x), len(W), room), _batch_guess(pre, k, least)
     none = b[:0].numpy()
     while True:
+        if not math.isfinite(t): return plainly()  # NaN or infinity among the entries: no threshold parts them
         fits = loops.above_rows(pre.numpy(), none, none, none, t, *_numpy(*codes[:3]), 0)
         if not fits: t = t * t.dtype.type(1.25) + t.dtype.type(least)
         elif codes.starts[-1] < wanted and t > least: t = max(t * t.dtype.type(.5) - t.dtype.type(1e-3), t.dtype.type(least))
@@ -439,5 +441,5 @@ def project_rows(g: Tensor, W: Tensor) -> None:
 def unit_rows(W: Tensor) -> None:
     "Put each row of `W [m, d]` to unit norm, in place."
     loops = loops_for(W)
-    if loops is None: W.div_(torch.linalg.vector_norm(W, dim=-1, keepdim=True))
+    if loops is None: W.div_(torch.linalg.vector_norm(W, dim=-1, keepdim=True).clamp_min_(_smallest_positive(W.dtype)))
     else: loops.unit_rows(W.numpy())

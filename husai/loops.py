@@ -398,5 +398,5 @@ def unit_rows(W):
     for i in range(W.shape[0]):
         s = W.dtype.type(0)
         for j in range(W.shape[1]): s += W[i, j] * W[i, j]
-        s = 1 / np.sqrt(s)
+        if s > 0: s = 1 / np.sqrt(s)  # a row of zeros, a latent without a direction, stays one
         for j in range(W.shape[1]): W[i, j] *= s

@@ -46,7 +46,8 @@ def from_hub(
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as e:
         raise FileNotFoundError(f"there is no file or folder {shown.removeprefix('hf:')} here, and the Hugging Face hub does not give it ({type(e).__name__}: {' '.join(str(e).split())[:160]})") from None
     cache = folder.parent.parent  # holds the snapshots, and what their links lead to
-    for path in (folder, *folder.rglob("*")): inside(cache, str(path.relative_to(cache)))
+    leaves = [p for p in (folder, *folder.rglob("*")) if not p.resolve().is_relative_to(cache.resolve())]
+    if leaves: raise ValueError(f"{leaves[0]} leads out of {cache}; the repository holds a link that it must not")
     return folder / name, f"hf:{repo}@{folder.name}{'/' + name if name else ''}"
 
 # %% ../nbs/28_sources.ipynb #37c71762

@@ -178,7 +178,7 @@ def _row(t: Trainer, i: int, step: int, loss: Loss, member: Member) -> None:
 # %% ../nbs/16_train.ipynb #3aed43fc
 def may_fork(t: Trainer) -> bool:
     "Whether other processes can train members of this run."
-    single = t.cores == 1 or multiprocessing.current_process().daemon
+    single = t.cores == 1 or multiprocessing.current_process().daemon or threading.current_thread() is not threading.main_thread()
     return sys.platform == "linux" and t.bank.b_dec.is_cpu and not single and t.feed.apart and not torch.cuda.is_initialized()
 
 
@@ -239,10 +239,13 @@ def fork(t: Trainer) -> list:  # a function (begin, end) for each process, to be
 
 
 def release(t: Trainer) -> None:
-    "End the processes that `fork` began."
+    "End the processes that `fork` began; the bank is in memory of its own again."
     for process, pipe in t.processes:
         pipe.close()
         process.join()
+    if not t.processes: return
+    for w in t.bank.parameters(): w.data = w.data.clone()
+    for name, state in list(t.bank.named_buffers()): setattr(t.bank, name, state.clone())
     t.processes.clear()
 
 # %% ../nbs/16_train.ipynb #4e965f2f
@@ -322,8 +325,9 @@ def _run(t: Trainer, pool: ThreadPoolExecutor, saver, report) -> None:
             saver(False)
         except KeyboardInterrupt:
             wait(segments)
-            t.step = end
-            saver(True)
+            if not any(s.exception() for s in segments):  # else members are at different steps
+                t.step = end
+                saver(True)
             raise
 
 # %% ../nbs/16_train.ipynb #6299cefb
