@@ -249,7 +249,7 @@ def match_large(
     near: int = 48,       # neighbours of each latent that are looked at first (up to twice as many)
     progress=None,
 ) -> Match:
-    "`match` without the matrix of cosines: needs two blocks of 128 rows (or 16 MB) and about 6 kB a latent beyond the dictionaries, up to 12 kB for each latent that has a thousand near-equal partners."
+    "`match` without the matrix of cosines: needs two blocks of 128 rows (or 16 MB) and about 8 kB a latent beyond the dictionaries, up to 12 kB for each latent that has a thousand near-equal partners."
     _check(a, b)
     if len(a) > len(b):
         found = match_large(b, a, signed, near, progress)

@@ -180,16 +180,15 @@ def stability(
     import json
 
     from husai.compare import compare
-    from husai.schema import print_verdict, save_page, save_verdict, verdict_schema, writable
+    from husai.schema import is_page, is_verdict, print_verdict, save_page, save_verdict, verdict_schema, writable
     from husai.sources import open_activations, read_saes
     from husai.tracking import progress_bar
     if schema: return typer.echo(json.dumps(verdict_schema(), indent=1))
     found = read_saes(saes or [])
     acts = open_activations(activations, found[0].decoder.shape[1]) if activations else None
     taken = [file for part in (*found, *([acts] if acts else [])) for file in part.files]
-    for path, kind in ((out, ".json"), (plot, ".html")):
-        if path: taken.append(writable(path, taken))
-        if path and path.suffix != kind: raise ValueError(f"{path} must end in {kind}, so that no other file is replaced by mistake; name it {path.with_suffix(kind)}")
+    for path, ours in ((out, is_verdict), (plot, is_page)):
+        if path: taken.append(writable(path, taken, ours))
     done = compare(found, acts, varies, draws, deals, functional, seed, progress_bar("stability"))
     if out: save_verdict(out, done.verdict)
     if plot: save_page(plot, done)
@@ -224,7 +223,7 @@ def consensus(
     found = read_saes(saes)
     acts = open_activations(activations, found[0].decoder.shape[1]) if activations else None
     taken = [file for part in (*found, *([acts] if acts else [])) for file in part.files]
-    for name in ("sae.safetensors", "sae.yaml", "clusters.parquet", "members.parquet", "summary.json"): writable(out / name, taken)
+    for name in ("sae.safetensors", "sae.yaml", "clusters.parquet", "members.parquet", "summary.json"): writable(out / name, taken, lambda path: all((out / f).is_file() for f in ("clusters.parquet", "summary.json")))
     merged = merge(found, acts, threshold, support, k, steps, progress_bar("consensus"))
     save_consensus(out, merged.result, merged.record)
     print_merged(merged)

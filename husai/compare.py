@@ -109,6 +109,8 @@ def _warnings(saes: list, pairs: dict, measured: Measured | None) -> list[str]:
     for (i, j), p in pairs.items():
         if len(set(p.shape)) == 1 and p.signed.cosine.min() > 1 - 1e-6:
             found.append(f"{saes[i].name} and {saes[j].name} are the same dictionary (every matched cosine is 1): a copy of itself is no second seed")
+    if measured and measured.n < 10 * max(len(s.decoder) for s in saes):
+        found.append(f"there are only {measured.n:,} activations for up to {max(len(s.decoder) for s in saes):,} latents: latents that fire rarely count as dead here, and scores of the others are too high")
     for s, explained in zip(saes, measured.explained if measured else (), strict=bool(measured)):
         if not explained > .2: found.append(f"{s.name} explains {explained:.2f} of these activations' variance: are they those it was trained on?")
     return found

@@ -87,7 +87,7 @@ def consensus_sae(
     if data is None: return ConsensusSAE(sae, found, kept, support, "mean of the members")
     return ConsensusSAE(_refit(sae, data, lr, progress, recipe), found, kept, support, "refitted")
 
-
+# %% ../nbs/23_consensus.ipynb #d58f1337
 def _fits(architecture, width: int) -> None:
     if architecture.sparsity[0] > width: raise ValueError(f"k = {architecture.sparsity[0]} needs at least as many latents, and {width} clusters are kept; lower support")
 

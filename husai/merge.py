@@ -24,7 +24,7 @@ from .sources import Activations, Source, alive_masks, comparable, measure, need
 class Merged(NamedTuple):
     "A consensus SAE, and how it does."
     result: object  # `husai.consensus.ConsensusSAE`
-    table: object   # DataFrame: sae, latents, alive, explained_variance, l0 (NaN without activations); the consensus first
+    table: object   # DataFrame: sae, latents, n_alive, explained_variance, l0 (NaN without activations); the consensus first
     record: dict    # see `husai.provenance.provenance`
 
 # %% ../nbs/33_merge.ipynb #319b0a19
@@ -73,3 +73,4 @@ def print_merged(
     clusters, S, kept = merged.result.found.clusters, len(merged.result.found.counts), len(merged.result.kept)
     print(f"{kept} features are in more than {merged.result.support:g} of {S} SAEs: " + ", ".join(f"{int((clusters.seeds == n).sum())} in {n}" for n in range(S, 1, -1)) + f". Encoder: {merged.result.encoder}.")
     print(merged.table.round(3).to_string(index=False))
+    if "explained_variance" in merged.table: print("Measured on rows that the refit has not seen. If the SAEs were trained on these activations, they have seen them, which favours them here.")

@@ -81,8 +81,8 @@ def _check_members(S: int, seeds: list, sparsity: list, lr: list) -> None:
     twice = [member for i, member in enumerate(members) if member in members[:i]]
     if twice:
         raise ValueError("the member with seed {}, sparsity {} and learning rate {} comes twice; members must differ".format(*twice[0]))
-    bad = [v for v in lr if not v > 0]
-    if bad: raise ValueError(f"a learning rate must be positive, got {bad[0]}")
+    bad = [v for v in lr if not 0 < v < float("inf")]
+    if bad: raise ValueError(f"a learning rate must be positive and finite, got {bad[0]}")
 
 # %% ../nbs/11_sae.ipynb #0a83f3a9
 class SAEBank(nn.Module):
@@ -101,9 +101,9 @@ class SAEBank(nn.Module):
         _check_members(len(tensors["W_enc"]), self.seeds, architecture.sparsity, self.lr)
         for name in self.weight_names: setattr(self, name, nn.Parameter(tensors[name].detach().clone(), requires_grad=False))
         self.W_enc.data = tensors["W_enc"].detach().transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)  # latent by latent in memory
-        self.register_buffer("silent", tensors.get("silent", torch.zeros_like(self.b_enc)))
+        self.register_buffer("silent", tensors.get("silent", torch.zeros_like(self.b_enc)).clone())
         for name in architecture.state:
-            self.register_buffer(name, tensors.get(name, torch.full_like(self.b_dec[:, 0], torch.nan)))
+            self.register_buffer(name, tensors.get(name, torch.full_like(self.b_dec[:, 0], torch.nan)).clone())
 
     @property
     def weight_names(self) -> tuple: return ("W_enc", "b_enc", "W_dec", "b_dec", *self.architecture.weights)

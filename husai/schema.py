@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCHEMA_VERSION', 'COLUMNS', 'Level', 'Score', 'Assignment', 'PairScores', 'SAERecord', 'Verdict', 'verdict_schema',
-           'Comparison', 'writable', 'save_verdict', 'load_verdict', 'verdict_rows', 'print_verdict', 'save_page']
+           'Comparison', 'writable', 'save_verdict', 'is_verdict', 'is_page', 'load_verdict', 'verdict_rows',
+           'print_verdict', 'save_page']
 
 # %% ../nbs/29_schema.ipynb #24eaf512
 import json
@@ -133,11 +134,13 @@ def _text(value, indent: str = "") -> str:
 def writable(
     path: str | Path,  # a file to be written later
     inputs: list = (), # files that must not be overwritten
+    ours=None,         # tells of a file that is there already whether it is an older one of the same kind, to be replaced; None: it is
 ) -> Path:
     "Raise `ValueError` or one of `OSError`'s kinds where `path` cannot or should not be written; nothing is made."
     path = Path(path)
     if path.is_dir(): raise ValueError(f"{path} is a folder; name a file in it, as in {path / 'verdict.json'}")
     if path.resolve() in {Path(p).expanduser().resolve() for p in inputs}: raise ValueError(f"{path} is read or written by this command already and would be overwritten; name another file")
+    if ours and path.is_file() and not ours(path): raise ValueError(f"{path} is there already and is no earlier result of this command; delete it, or name another file")
     folder = next(p for p in path.absolute().parents if p.exists())  # the others will be made
     if not folder.is_dir(): raise NotADirectoryError(f"{folder} is not a folder, so {path} cannot be written; name another file")
     try:
@@ -154,6 +157,14 @@ def save_verdict(
     with atomic(path) as part: part.write_text(_text(verdict.model_dump()) + "\n", encoding="utf-8")
 
 # %% ../nbs/29_schema.ipynb #7e9c2233
+def is_verdict(path: Path) -> bool:
+    try: return bool(load_verdict(path))
+    except ValueError: return False
+
+
+def is_page(path: Path) -> bool: return b"<title>Stability of " in path.read_bytes()[:200]
+
+
 def load_verdict(
     path: str | Path,  # a file of `save_verdict`
 ) -> Verdict:

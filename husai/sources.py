@@ -181,6 +181,7 @@ def _from_safetensors(path: Path, d: int) -> Activations:
     try:
         with safe_open(path, framework="pt") as f: shapes = {name: f.get_slice(name).get_shape() for name in f.keys()}
     except SafetensorError as e: raise ValueError(f"{path} is not a whole safetensors file ({e}); fetch it again") from None
+    if {"W_enc", "W_dec", "encoder.weight", "decoder.weight"} & set(shapes): raise ValueError(f"{path} holds the weights of an autoencoder, no activations; give what it was trained on")
     fits = [name for name, s in shapes.items() if len(s) == 2 and s[1] == d]
     if "x" in fits: fits = ["x"]
     if len(fits) != 1: raise ValueError(f"{path} holds {len(fits)} tensors [N, {d}] and none called x; it holds {', '.join(f'{k} {list(s)}' for k, s in shapes.items())}")

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict
 from functools import partial
@@ -198,15 +199,19 @@ def _share(t: Trainer) -> None:
 def _work(t: Trainer, mine: range, pipe, others: list) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the trainer's business
     for other in others: other.close()  # inherited; held open they would hide the trainer's end
-    while True:
-        try: begin, end = pipe.recv()
-        except EOFError: return
-        try:
-            for i in mine:
-                t.rows[i].clear()
-                train_segment(t, i, begin, end)
-            pipe.send({i: (t.rows[i], t.sums[i], t.stopped.get(i)) for i in mine})
-        except Exception as error: pipe.send(error)
+    try:
+        while True: pipe.send(_answer(t, mine, *pipe.recv()))
+    except (EOFError, OSError): return  # nobody asks or listens any more
+
+
+def _answer(t: Trainer, mine: range, begin: int, end: int) -> dict | str:
+    "What the trainer has to know of a segment, or how it failed."
+    try:
+        for i in mine:
+            t.rows[i].clear()
+            train_segment(t, i, begin, end)
+        return {i: (t.rows[i], t.sums[i], t.stopped.get(i)) for i in mine}
+    except Exception: return traceback.format_exc()
 
 
 def _ask(t: Trainer, pipe, begin: int, end: int) -> None:
@@ -216,7 +221,7 @@ def _ask(t: Trainer, pipe, begin: int, end: int) -> None:
         said = pipe.recv()
     except (EOFError, OSError):
         raise RuntimeError("a training process ended by itself, killed perhaps for want of memory; the last checkpoint is whole, or pass fewer cores") from None
-    if isinstance(said, Exception): raise said
+    if isinstance(said, str): raise RuntimeError(f"training failed in one of its processes:\n{said}")
     for i, (rows, sums, why) in said.items():
         t.rows[i] += rows
         t.sums[i] = sums
@@ -320,7 +325,7 @@ def _run(t: Trainer, pool: ThreadPoolExecutor, saver, report) -> None:
         try:
             for s in segments: s.result()
             length, t.step = max(1, min(1000, int((end - t.step) * .3 / (time.monotonic() - began + 1e-9)))), end
-            if not t.processes and may_fork(t): jobs = fork(t)
+            if t.step < t.recipe.steps and not t.processes and may_fork(t): jobs = fork(t)
             report(t)
             saver(False)
         except KeyboardInterrupt:
