@@ -31,7 +31,7 @@ def kth_largest(
 ) -> Kth:
     "The k-th largest entry of each row and the one after it; NaN counts as largest."
     n = rows.shape[1]
-    if rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64):
+    if rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64) and n < 64 * k:  # from there on torch.topk uses its heap
         part = torch.from_numpy(np.partition(rows.detach().numpy(), n - k, axis=-1))
         rest = part[:, :n - k]
         return Kth(part[:, n - k], rest.amax(-1) if k < n else torch.full_like(part[:, 0], -torch.inf))
@@ -204,10 +204,6 @@ def _blocks(x: Tensor, W: Tensor, room: Room, bf16: bool):
         else: yield lo, torch.mm(part, W.T, out=room("pre", len(part), len(W)))
 
 
-def _all(x: Tensor, W: Tensor, room: Room) -> Tensor:
-    return torch.mm(x, W.T, out=room("all pre", len(x), len(W)))
-
-
 def _empty_codes(n: int, rows: int, width: int, room: Room) -> Codes:
     starts = room("starts", rows + 1, dtype=torch.int32).zero_()
     return Codes(room("values", n), room("latents", n, dtype=torch.int32), starts, width, 0)
@@ -338,11 +334,15 @@ def _reaching(pre: Tensor, floor: np.ndarray, n: int, room: Room, loops) -> Code
     return codes._replace(values=codes.values[:n], latents=codes.latents[:n], count=n)
 
 # %% ../nbs/10_kernels.ipynb #3416e63a
+def _bags(codes: Codes, W: Tensor, values: Tensor) -> Tensor:
+    return F.embedding_bag(codes.latents, W, codes.starts[:-1], mode="sum", per_sample_weights=values)
+
+
 def decode(codes: Codes, W: Tensor, r: Tensor) -> Tensor:
     "Add `codes · W` (W `[m, d]`, a latent a row) to `r [B, d]`, in place."
     loops = loops_for(r)
     if codes.latents is None: return r.addmm_(codes.values, W)
-    if loops is None: return r.add_(F.embedding_bag(codes.latents, W, codes.starts[:-1], mode="sum", per_sample_weights=codes.values))
+    if loops is None: return r.add_(_bags(codes, W, codes.values))
     loops.decode_rows(*_numpy(*codes[:3], W, r))
     return r
 
@@ -351,7 +351,9 @@ def slopes(codes: Codes, W: Tensor, r: Tensor, out: Tensor) -> Tensor:
     "`r[b] · W[latent]` of every entry (r `[B, d]`, W `[m, d]`), in `out`, which has the shape of `codes.values`; dense: of all."
     loops = loops_for(r)
     if codes.latents is None: return torch.mm(r, W.T, out=out)
-    if loops is None: return torch.linalg.vecdot(r[torch.repeat_interleave(codes.starts.diff())], W[codes.latents], out=out)
+    if loops is None:  # they are the gradient by the values of r · decoded, for which PyTorch gathers no rows
+        values = codes.values.detach().requires_grad_()
+        with torch.enable_grad(): return out.copy_(torch.autograd.grad(_bags(codes, W, values), values, r)[0])
     loops.slope_rows(*_numpy(codes.latents, codes.starts, W, r, out))
     return out
 
