@@ -13,7 +13,7 @@ help:
 	@echo "make report   execute and render the quick study's report anew"
 	@echo "make anchor   a published experiment's 30,000 steps (an hour or so)"
 	@echo "make consensus  one dictionary of the quick study's seeds, against simpler ones (after make study; ten minutes or so)"
-	@echo "make benchmark  training steps of ours and of three other libraries, measured in one run (half an hour)"
+	@echo "make benchmark  training steps of ours and of three other libraries, measured in one run (three quarters of an hour, the first twenty minutes on a quiet machine)"
 	@echo "make matching-benchmark  pairing dictionaries of up to 32,768 latents, against SciPy (a quarter of an hour)"
 	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some six minutes)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
