@@ -100,7 +100,7 @@ class Shuffle:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 # %% ../nbs/15_feeds.ipynb #8bbd6037
-def _blocks(x: Tensor): return x.split(max(1, 2**20 // (x.numel() // x.shape[-2])), -2)
+def _blocks(x: Tensor): return x.split(max(1, 2**18 // (x.numel() // x.shape[-2])), -2)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:  # of rows [..., N, d]: means of ‖x - mean‖² / d and ‖x‖² / d, float64

@@ -82,15 +82,16 @@ class Gradients:
         sizes = [g.numel() for g in grads.values()]
         for (name, g), part in zip(grads.items(), member.room("gradients", sum(sizes)).split(sizes), strict=True):
             member.grads[name] = part.view(g.T.shape).T if name == "W_enc" else part.view(g.shape)
+            del member.room.held[f"gradient of {name}"]
         self.moving = member.room("gradients", sum(sizes))[:sum(sizes[:len(names)])]  # what reaches the weights
-        self.loops, self.total = loops_for(self.moving), torch.zeros(1, dtype=self.moving.dtype)
-        if self.loops: self.row = [np.zeros(1, np.int32), np.array([0, 1], np.int32), *[self.moving[None].numpy()] * 2, self.total.numpy()]
+        self.loops, one = loops_for(self.moving), self.moving[None]
+        if self.loops: self.row = np.zeros(1, np.int32), np.array([0, 1], np.int32), one.numpy(), one.numpy(), np.zeros(1, one.numpy().dtype)
 
     def square(self) -> float:
         "The sum of their squares; infinite or NaN where one of them is, or is too large for Adam to square."
-        if not self.loops: return float(self.moving.square().sum())
+        if not self.loops: return float(torch.dot(self.moving, self.moving))
         self.loops.slope_rows(*self.row)  # the product of the one row with itself
-        return self.total.item()
+        return self.row[-1][0]
 
 # %% ../nbs/16_train.ipynb #fedf55d9
 @torch.no_grad()
