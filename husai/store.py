@@ -185,12 +185,7 @@ class Store:
         "One shard, mapped: what is not looked at is not read."
         return _mapped(self.folder / self.shards[i]["name"], self.shards[i]["rows"], self.d, self.dtype)
 
-    def rows(self, index) -> Tensor:  # [n] numbers -> [n, d] float32
-        "Rows by number."
-        index = torch.as_tensor(index, dtype=torch.long)
-        if index.ndim != 1 or (len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(self)):
-            raise ValueError(f"rows are numbered 0 to {len(self) - 1}, in one dimension; got shape {list(index.shape)}, {index.flatten()[:3].tolist()} ...")
-        return _gather(self.shard, self.first, index, self.d)
+    def rows(self, index) -> Tensor: return _gather(self.shard, self.first, _numbers(index, len(self)), self.d)  # [n] numbers -> [n, d] float32
 
     def verify(self, progress=None) -> None:
         "Read everything; raises `ValueError` that names the damaged shards."
@@ -216,6 +211,12 @@ def _mapped(path: Path, rows: int, d: int, dtype: torch.dtype) -> Tensor:
     if x is None: raise ValueError(f"{path} holds the tensors {names}, not x; fetch it again")
     if tuple(x.shape) != (rows, d) or x.dtype != dtype: raise ValueError(f"{path} holds {x.dtype} {list(x.shape)}, the index says {dtype} {[rows, d]}; fetch it again")
     return x
+
+
+def _numbers(index, n: int) -> Tensor:
+    index = torch.as_tensor(index, dtype=torch.long)
+    if index.ndim == 1 and (not len(index) or 0 <= int(index.min()) <= int(index.max()) < n): return index
+    raise ValueError(f"rows are numbered 0 to {n - 1}, in one dimension; got shape {list(index.shape)}, {index.flatten()[:3].tolist()} ...")
 
 
 def _gather(shard: Callable, first: list, index: Tensor, d: int) -> Tensor:

@@ -124,7 +124,7 @@ class Training(NamedTuple):
     log: dict               # columns step, member, loss, explained_variance, l0, dead_fraction, lists of one length
     snapshot_steps: Tensor  # `[T]` int64, 0 first, the last step last
     snapshots: Tensor       # `[T, S, m, d]` decoders
-    stopped: dict           # member -> why it stopped; its weights and state are those before the step that failed, all finite
+    stopped: dict           # member -> why it stopped; its weights (finite) and state are those before the step that failed
 
 # %% ../nbs/16_train.ipynb #8001f3a2
 class Trainer:
