@@ -178,7 +178,7 @@ def _assignments(pairs: dict, functional: dict, kept: list) -> list:
 # %% ../nbs/31_compare.ipynb #0f4ec07e
 def _warnings(saes: list, pairs: dict, measured: Measured | None) -> list[str]:
     differs, alike = _differs(saes), _same_start(saes)
-    found = [f"the SAEs differ in more than a seed: {'; '.join(f'{name} ' + ', '.join(dict.fromkeys(map(str, values))) for name, values in differs.items())}: the scores say what comes back across these too, not how stable one recipe is"] if differs else []
+    found = [f"the SAEs differ in more than a seed: {'; '.join(f'{name} ' + ', '.join(dict.fromkeys(str(v) for v in values if v is not None)) for name, values in differs.items())}: the scores say what comes back across these too, not how stable one recipe is"] if differs else []
     if alike: found.append(f"{'; '.join(alike[:3])}{f' and {len(alike) - 3} other pairs' if len(alike) > 3 else ''} have the same seed by their files: SAEs that start alike agree without having learnt the same")
     for (i, j), p in pairs.items():
         if len(set(p.shape)) == 1 and p.signed.cosine.min() > 1 - 1e-6:

@@ -222,7 +222,7 @@ def _remarks(verdict: Verdict) -> list[str]:
     inside, shares = verdict.nulls.get("subspace"), [s.subspace_share for s in verdict.saes]
     where = [f"iso_subspace draws in the {inside['dimensions']} of {verdict.saes[0].d_in} dimensions that hold {100 * inside['variance']:g} % of the activations' variance; of the decoders {min(shares):.2f} to {max(shares):.2f} lies in them."] if inside else []
     stated = "not stated, and files do not say (--varies does)" if verdict.varies == "not stated" else verdict.varies
-    return [f"What the seed changed: {stated}. Dead are {verdict.dead}. n is SAEs x latents compared. A level in brackets is a reference and no floor.", exact, *where, *(f"Warning: {w}." for w in verdict.warnings), *(f"Left out: {w}." for w in verdict.left_out)]
+    return [f"What the seed changed: {stated}. Where it says dead out, these are left out: {verdict.dead}. n is SAEs x latents compared. A level in brackets is a reference and no floor.", exact, *where, *(f"Warning: {w}." for w in verdict.warnings), *(f"Left out: {w}." for w in verdict.left_out)]
 
 # %% ../nbs/29_schema.ipynb #a1672076
 def print_verdict(
@@ -235,12 +235,18 @@ def print_verdict(
     from rich.table import Table
     terminal = sys.stdout.isatty()
     console = Console(width=width or (None if terminal else 160), force_terminal=terminal, force_jupyter=False, highlight=False)
-    for heads, rows in (_sae_rows(verdict), (COLUMNS, verdict_rows(verdict))):
+    for (heads, rows), last in ((_sae_rows(verdict), ["trained on"]), ((COLUMNS, verdict_rows(verdict)), ["n", "definition"])):
+        below = [head for head in heads if console.width < 120 and head in last]  # no room: lines of their own below the table
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for head in heads: table.add_column(head, justify="right" if head in _numbers else "left", overflow="fold")
-        for row in rows: table.add_row(*(str(cell).replace("[", "\\[") for cell in row))
+        for head, cells in zip(heads, zip(*rows, strict=True), strict=True):
+            words = max(len(word) for text in (head, *cells) for word in (text.split() or [""]))  # only names may be broken
+            if head not in below: table.add_column(head, justify="right" if head in _numbers else "left", overflow="fold", min_width=None if head in ("SAE", "trained on") else words)
+        for row in rows: table.add_row(*(cell.replace("[", "\\[") for head, cell in zip(heads, row, strict=True) if head not in below))
         console.print(table)
+        for row in rows:
+            if said := [f"{head} {cell}" for head, cell in zip(heads, row, strict=True) if head in below and cell]: console.print(f"{row[0]}: {'; '.join(said)}", markup=False)
     for line in _remarks(verdict): console.print(line, markup=False)
+
 
 # %% ../nbs/29_schema.ipynb #60268005
 def save_page(

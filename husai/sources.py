@@ -105,6 +105,8 @@ class Source(NamedTuple):
     def decoder(self) -> Tensor: return self.bank.W_dec[0]     # [m, d]
     @property
     def encoder(self) -> Tensor: return self.bank.W_enc[0].mT  # [m, d]
+    @property
+    def vectors(self) -> Tensor: return self.decoder.any(1) & self.encoder.any(1)  # [m] bool, a latent with a row of zeros has no direction to compare
 
 
 # %% ../nbs/28_sources.ipynb #c8e2b3d5
@@ -179,7 +181,7 @@ def comparable(
         if s.decoder.shape[1] != saes[0].decoder.shape[1]:
             raise ValueError(f"{saes[0].name} has d_in = {saes[0].decoder.shape[1]} and {s.name} {s.decoder.shape[1]}; only SAEs of the same activations can be compared")
         if not all(v.isfinite().all() for name, v in s.bank.state_dict().items() if "threshold" not in name): raise ValueError(f"{s.name} holds NaN or infinity; the file is damaged, or its training failed")
-        if not alive_masks([s], None)[0].any(): raise ValueError(f"all latents of {s.name} are dead: its decoder or its encoder holds only zeros; it has no features to compare")
+        if not s.vectors.any(): raise ValueError(f"all latents of {s.name} are dead: its decoder or its encoder holds only zeros; it has no features to compare")
 
 # %% ../nbs/28_sources.ipynb #91bab6ee
 class Activations(NamedTuple):
@@ -286,6 +288,6 @@ def alive_masks(
     saes: list,                 # `Source`s
     measured: Measured | None,  # their firing; None: unknown, then a latent with two vectors lives
 ) -> list:                      # for each SAE `[m]` bool
-    "Which latents live: those that fire and have a decoder row and an encoder row, as a row of zeros has no direction to compare."
-    return [s.decoder.any(1) & s.encoder.any(1) & (True if measured is None else measured.fires[i] > 0) for i, s in enumerate(saes)]
+    "Which latents live: those that fire and have both vectors."
+    return [s.vectors & (True if measured is None else measured.fires[i] > 0) for i, s in enumerate(saes)]
 
