@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, issparse, vstack
+from scipy.sparse import csr_array, vstack
 
 from .assignment import Match, assign, cosine, search
 from .features import partners_of, reappearance
@@ -175,6 +175,23 @@ def _assignments(pairs: dict, functional: dict, kept: list) -> list:
                      gap=getattr(m, "gap", None)) for vectors, signed, m in named]
     return out
 
+# %% ../nbs/31_compare.ipynb #c1d2e3f6
+def _differs(saes: list) -> dict:
+    "What differs besides the seed: name -> a value an SAE. What files call the model or the data is compared within one format, since libraries spell it in their own ways."
+    several = lambda values: len({v for v in values if v is not None}) > 1
+    of = [s.bank.architecture for s in saes]
+    found = dict(architecture=[a.name for a in of], sparsity=[a.sparsity[0] or None for a in of], latents=[len(s.decoder) for s in saes])
+    said = {name: [s.training.get(name) for s in saes] for name in ("model", "hook", "data")}
+    alike = lambda values: not any(several([v for v, s in zip(values, saes, strict=True) if s.format == f]) for f in {s.format for s in saes})
+    return {**{k: v for k, v in found.items() if several(v)}, **{k: v for k, v in said.items() if not alike(v)}}
+
+
+def _same_start(saes: list) -> list[str]:
+    "Pairs whose files say that they began alike."
+    start = lambda s: (s.format, s.training.get("seed"), tuple(s.decoder.shape))
+    return [f"{a.name} and {b.name}" for a, b in combinations(saes, 2) if start(a) == start(b) and "seed" in a.training]
+
+
 # %% ../nbs/31_compare.ipynb #0f4ec07e
 def _warnings(saes: list, pairs: dict, measured: Measured | None) -> list[str]:
     differs, alike = _differs(saes), _same_start(saes)
@@ -237,22 +254,6 @@ def compare(
     return Comparison(verdict, *_pictured(pairs, drawn, latents, verdict))
 
 # %% ../nbs/31_compare.ipynb #e5d4a7b6
-def _differs(saes: list) -> dict:
-    "What differs besides the seed: name -> a value an SAE. What files call the model or the data is compared within one format, since libraries spell it in their own ways."
-    several = lambda values: len({v for v in values if v is not None}) > 1
-    of = [s.bank.architecture for s in saes]
-    found = dict(architecture=[a.name for a in of], sparsity=[a.sparsity[0] or None for a in of], latents=[len(s.decoder) for s in saes])
-    said = {name: [s.training.get(name) for s in saes] for name in ("model", "hook", "data")}
-    alike = lambda values: not any(several([v for v, s in zip(values, saes, strict=True) if s.format == f]) for f in {s.format for s in saes})
-    return {**{k: v for k, v in found.items() if several(v)}, **{k: v for k, v in said.items() if not alike(v)}}
-
-
-def _same_start(saes: list) -> list[str]:
-    "Pairs whose files say that they began alike."
-    start = lambda s: (s.format, s.training.get("seed"), tuple(s.decoder.shape))
-    return [f"{a.name} and {b.name}" for a, b in combinations(saes, 2) if start(a) == start(b) and "seed" in a.training]
-
-
 def _records(saes: list, kept: list, measured: Measured | None, pairs: dict, nulls: dict) -> list:
     "The rows of `SAERecord`."
     per_latent = latent_records({ij: p.signed for ij, p in pairs.items()}, [np.isin(np.arange(len(s.decoder)), k) for s, k in zip(saes, kept, strict=True)], nulls["threshold"])
