@@ -104,8 +104,9 @@ def functional_need(
 ) -> tuple:              # bytes: by streaming, and by keeping what is not zero
     "What functional matching takes in memory."
     n, m = sorted(map(len, kept))[-2:]
+    block = 12 * m * min(measured.n, rows_at_once(m))  # of inputs, while they are encoded
     numbers = [int(f[k].sum()) for f, k in zip(measured.fires, kept, strict=True)]
-    return 24 * n * m, 12 * (sum(numbers) + 5 * max(numbers)) + 16_000 * m + 2**26
+    return block + 24 * n * m, block + 12 * (sum(numbers) + 5 * max(numbers)) + 16_000 * m + 2**26
 
 
 # %% ../nbs/31_compare.ipynb #d4c3f6a5
