@@ -213,7 +213,7 @@ def _left_out(S: int, acts: Activations | None, functional: bool, dealt: dict | 
     if isinstance(dealt, dict) and dealt["draws"] < 200: missing.append(f"re_partition was dealt {dealt['draws']} times, not 200 times: its p-value cannot be below {1 / (dealt['draws'] + 1):.2g}; ask for more with --deals")
     if S < 4: missing.append(f"intervals need four SAEs, there are {S}")
     if S < 10: missing.append(f"intervals of single features need ten SAEs, there are {S}")
-    if acts is None: missing.append("gauss_cov, data_points, iso_subspace, alive latents and firing frequencies, and functional matching need --activations FILE; without them only rows of zeros tell that a latent is dead")
+    if acts is None: missing.append("gauss_cov, data_points, iso_subspace, latents that are alive, how often they fire (where no file says it), and functional matching need --activations FILE; without them only rows of zeros tell that a latent is dead")
     elif not functional: missing.append("functional matching, by --no-functional")
     if draws < 20: missing.append(f"nulls were drawn {draws} times{', as --draws says' if asked else ', since they are slow for wide SAEs, whose scores hardly vary by chance'}: 20 draws or more give standard errors that can be relied on{'' if asked else '; ask for them with --draws'}")
     return missing
@@ -259,9 +259,10 @@ def _records(saes: list, kept: list, measured: Measured | None, pairs: dict, nul
     "The rows of `SAERecord`."
     per_latent = latent_records({ij: p.signed for ij, p in pairs.items()}, [np.isin(np.arange(len(s.decoder)), k) for s, k in zip(saes, kept, strict=True)], nulls["threshold"])
     seen = lambda values, i: None if measured is None else values[i]
+    often = [s.frequency for s in saes] if measured is None else [f / measured.n for f in measured.fires]
     return [dict(name=s.name, format=s.format, files=s.files, architecture=s.bank.architecture.record(), training=s.training, d_in=s.decoder.shape[1], d_sae=len(s.decoder), alive=len(kept[i]),
                  dead=np.setdiff1d(np.arange(len(s.decoder)), kept[i]), explained_variance=seen(measured and measured.explained, i), l0=seen(measured and measured.l0, i),
-                 subspace_share=nulls["subspace"] and nulls["subspace"]["shares"][i], frequency=None if measured is None else np.round(measured.fires[i].numpy() / measured.n, 8), **{k: v if v is None else np.round(v, 6) for k, v in per_latent[i].items()})
+                 subspace_share=nulls["subspace"] and nulls["subspace"]["shares"][i], frequency=None if often[i] is None else np.round(often[i].numpy(), 8), **{k: v if v is None else np.round(v, 6) for k, v in per_latent[i].items()})
             for i, s in enumerate(saes)]
 
 

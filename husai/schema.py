@@ -90,7 +90,7 @@ class SAERecord(BaseModel):
     explained_variance: float | None = Field(description="Of the given activations.")
     l0: float | None = Field(description="Active latents an input, on the given activations.")
     subspace_share: float | None = Field(description="Share of the squared norm of unit decoder rows that lies in nulls.subspace, the activations' leading principal components.")
-    frequency: list[float] | None = Field(description="Share of the inputs on which each latent fires.")
+    frequency: list[float] | None = Field(description="Share of the inputs on which each latent fires: of the given activations, or without these of its training, where its files say it.")
     mean_cosine: list[float | None] = Field(description="Mean signed cosine of each latent with its partners by decoder in the other SAEs; None for one that is dead or has none.")
     again_null: list[float | None] = Field(description="Share of the other SAEs in which it has a partner at or above the null's 99th percentile.")
     again_07: list[float | None] = Field(description="The same at a cosine of 0.7.")

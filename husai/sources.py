@@ -21,14 +21,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .chance import fingerprint
-from .formats import find_sae, inside, load_bank, load_sae
+from .formats import find_sae, inside, load_bank, load_frequencies, load_sae
 from .provenance import load_json
 from .sae import SAEBank
 from .store import Store
 
 # %% ../nbs/28_sources.ipynb #4aa9385b
 _hub = re.compile(r"(?:hf:)?([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w-][\w.-]*))?(?:/(.+))?")
-_files = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz", "cfg.json", "config.json", "activation_scaler.json")
+_files = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz", "cfg.json", "config.json", "activation_scaler.json", "sparsity.safetensors")
 
 
 def from_hub(
@@ -100,6 +100,7 @@ class Source(NamedTuple):
     files: dict    # file -> SHA-256 of what was read
     bank: SAEBank  # of one member, float32
     training: dict = {}  # what its files say of its training, as far as they do: seed, model, hook, data
+    frequency: Tensor | None = None  # `[m]` share of its training's inputs on which each latent fired, where its files say it
 
     @property
     def decoder(self) -> Tensor: return self.bank.W_dec[0]     # [m, d]
@@ -142,8 +143,8 @@ def _read(name: str, path: Path, member: int | None) -> list:
     if kind != "husai":
         if member is not None: raise ValueError(f"{name} holds one autoencoder; leave out #{member}")
         folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
-        known = [file, *(p for p in (folder / f for f in ("cfg.json", "config.json", "activation_scaler.json")) if p.is_file())]
-        return [Source(name, kind, {f"{name}/{p.name}" if path.is_dir() else str(p): _sha256(p) for p in known}, load_sae(path).float(), _training(*_descriptions(kind, folder)))]
+        known = [file, *(p for p in (folder / f for f in ("cfg.json", "config.json", "activation_scaler.json", "sparsity.safetensors")) if p.is_file())]
+        return [Source(name, kind, {f"{name}/{p.name}" if path.is_dir() else str(p): _sha256(p) for p in known}, load_sae(path).float(), _training(*_descriptions(kind, folder)), load_frequencies(path))]
     found, files = load_bank(file, member).float(), {name: _sha256(file)}
     with safe_open(file, framework="pt") as f: record = json.loads(f.metadata()["husai"]).get("config")
     one = lambda shown, bank: Source(shown, kind, files, bank, _training(dict(seed=bank.seeds[0]), record))
