@@ -241,14 +241,14 @@ def exit_code(
 
 def _help_of(error) -> str:
     "Where the command line is explained that an error of typer's is about."
-    return f" See: {error.ctx.command_path} --help" if getattr(error, "ctx", None) else ""
+    return f" (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else ""
 
 
 def main(
     args: list[str] | None = None,  # the command line; that of the process when None
 ) -> None:
     "The entry point of `husai`: run a command; end with one line on stderr and an exit code where it fails."
-    try: code = app(args=args, standalone_mode=False)
+    try: code = app(args=args, standalone_mode=False, prog_name="husai")
     except (KeyboardInterrupt, typer.Abort): code = 130
     except Exception as e:  # every error becomes one line; HUSAI_DEBUG=1 shows where it came from
         if os.environ.get("HUSAI_DEBUG"): raise
