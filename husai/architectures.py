@@ -53,7 +53,7 @@ class ReLU(Architecture):
         by = backward(member, x, codes, r, codes.within(d_acts.add_(l1 if norms is None else l1 * codes.at(norms))))
         sums = sum_entries(codes.values, by, torch.empty_like(member.b_enc))
         total = error + l1 * float((sums if norms is None else sums * norms).sum())
-        if norms is not None: member.grads["W_dec"].addcmul_((sums / norms)[:, None], member.W_dec, value=l1)
+        if norms is not None: member.grads["W_dec"].addcmul_((sums / norms.clamp_min(1e-30))[:, None], member.W_dec, value=l1)
         return Loss(total, error, codes.count / len(x), by.active)
 
 # %% ../nbs/12_architectures.ipynb #0d6c8702
@@ -86,7 +86,7 @@ class TopK(Architecture):
     def select(self, member: Member, x: Tensor) -> Codes:
         norms = torch.linalg.vector_norm(member.W_dec, dim=-1) if self.settings["by_norm"] else None
         codes = self.codes(member, x, norms)
-        return codes if norms is None else codes._replace(values=codes.values / codes.at(norms))
+        return codes if norms is None else codes._replace(values=codes.values / codes.at(norms.clamp_min(1e-30)))
 
     def loss(self, member, x):
         x = member.centred(x)
@@ -218,9 +218,11 @@ class Matryoshka(BatchTopK):
         by_norm: bool = False,     # compete by pre-activation times the length of the decoder row
         dead_after: int = 12_800,  # training inputs after which a silent latent counts as dead
     ):
-        Architecture.__init__(self, k, prefixes=list(prefixes), aux=aux, by_norm=by_norm, dead_after=dead_after)
-        if list(prefixes) != sorted(set(prefixes)) or not 0 < prefixes[0] <= prefixes[-1] == 1:
-            raise ValueError(f"prefixes must be increasing shares of the latents that end with 1, got {list(prefixes)}")
+        shares = list(prefixes) if isinstance(prefixes, list | tuple) else []
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in shares)
+        if not numbers or shares[-1:] != [1] or not all(lo < hi for lo, hi in zip([0, *shares], shares, strict=False)):
+            raise ValueError(f"prefixes must be increasing shares of the latents that end with 1, got {prefixes!r}")
+        Architecture.__init__(self, k, prefixes=shares, aux=aux, by_norm=by_norm, dead_after=dead_after)
 
     def groups(self, m: int) -> list: return [0, *(max(1, round(share * m)) for share in self.settings["prefixes"])]
 

@@ -239,15 +239,21 @@ def exit_code(
     return getattr(error, "exit_code", 1)  # typer's errors carry their own: 2
 
 
+def _help_of(error) -> str:
+    "Where the command line is explained that an error of typer's is about."
+    return f" (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else ""
+
+
 def main(
     args: list[str] | None = None,  # the command line; that of the process when None
 ) -> None:
     "The entry point of `husai`: run a command; end with one line on stderr and an exit code where it fails."
-    try: code = app(args=args, standalone_mode=False)
+    try: code = app(args=args, standalone_mode=False, prog_name="husai")
     except (KeyboardInterrupt, typer.Abort): code = 130
     except Exception as e:  # every error becomes one line; HUSAI_DEBUG=1 shows where it came from
         if os.environ.get("HUSAI_DEBUG"): raise
-        if hasattr(e, "format_message"): e.show()  # the command line itself was wrong: typer's own words
+        if type(e).__name__ == "NoArgsIsHelpError": e.show()  # the help itself
+        elif hasattr(e, "format_message"): typer.echo(f"husai: {' '.join(e.format_message().split())}{_help_of(e)}", err=True)  # the command line itself was wrong
         elif isinstance(e, ModuleNotFoundError): typer.echo(f"husai: {e}; install what studies need: pip install 'husai[study]'", err=True)
         else: typer.echo(f"husai: {' '.join(str(e).split()) or type(e).__name__}", err=True)
         sys.exit(exit_code(e))

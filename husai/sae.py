@@ -7,6 +7,8 @@ __all__ = ['Loss', 'Architecture', 'SAEBank', 'init_bank', 'geometric_median', '
            'backward', 'revive', 'by_autograd', 'firing', 'member_table']
 
 # %% ../nbs/11_sae.ipynb #caf5a4d8
+from inspect import Parameter, signature
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import torch
@@ -16,12 +18,32 @@ from .kernels import Codes, Order, Room, above_codes, gradients, residual, topk_
 from .provenance import generator
 
 # %% ../nbs/11_sae.ipynb #5c47cee0
-def _number(value) -> float | int:
-    "A whole number as int, so that records and messages say k = 2 and not 2.0."
-    value = float(value)
-    return int(value) if value.is_integer() else value
+def _is_number(value, whole: bool = False) -> bool:
+    "Whether float32 can hold it; True and False are no numbers."
+    return isinstance(value, Integral if whole else Real) and not isinstance(value, bool) and abs(value) <= torch.finfo(torch.float32).max
 
 
+def _numbers(name: str, values) -> list:
+    "One number or several as a list, whole ones as int, so that records and messages say k = 2 and not 2.0."
+    values = values.tolist() if hasattr(values, "tolist") else values  # of a tensor, of NumPy
+    values = values if isinstance(values, list | tuple) else [values]
+    bad = [v for v in values if not _is_number(v)]
+    if bad: raise ValueError(f"{name} must be a finite number, or a list of them with one for each member, got {bad[0]!r}")
+    return [int(v) if v == int(v) else float(v) for v in values]
+
+
+def _check_settings(kind: type, settings: dict) -> None:
+    "Raise `ValueError` for a setting that is not of the kind of its default, and for a negative number."
+    parameters = signature(kind).parameters
+    for name, value in settings.items():
+        default = parameters[name].default if name in parameters else Parameter.empty
+        kept = value if default is Parameter.empty else default
+        if isinstance(kept, bool): fits, allowed = isinstance(value, bool), "True or False"
+        elif isinstance(kept, int | float): fits, allowed = _is_number(value, isinstance(kept, int)) and value >= 0, f"a {'whole' if isinstance(kept, int) else 'finite'} number of at least 0"
+        else: continue
+        if not fits: raise ValueError(f"{name} must be {allowed}, got {value!r}; its default is {default!r}")
+
+# %% ../nbs/11_sae.ipynb #5c47cee1
 class Loss(NamedTuple):
     "What a batch says about one member."
     total: float    # what is minimised
@@ -44,10 +66,8 @@ class Architecture:
         Architecture.known[cls.name] = cls
 
     def __init__(self, sparsity: float | list, **settings):
-        self.sparsity = [_number(v) for v in (sparsity if isinstance(sparsity, list | tuple | Tensor) else [sparsity])]
-        self.settings = settings
-        for name, value in settings.items():
-            if isinstance(value, int | float) and not value >= 0: raise ValueError(f"{name} must not be negative, got {value}")
+        self.sparsity, self.settings = _numbers(next(iter(signature(type(self)).parameters), "sparsity"), sparsity), settings
+        _check_settings(type(self), settings)
 
     def with_sparsity(self, sparsity: list) -> "Architecture": return type(self)(sparsity, **self.settings)
 
@@ -67,11 +87,22 @@ class Architecture:
 
 # %% ../nbs/11_sae.ipynb #88319a49
 def _check_shapes(architecture: Architecture, tensors: dict) -> None:
+    lacks = [name for name in ("W_enc", "b_enc", "W_dec", "b_dec", *architecture.weights) if name not in tensors]
+    if lacks: raise ValueError(f"a {architecture.name} bank needs the tensor {lacks[0]}, got only {', '.join(tensors)}")
+    if tensors["W_enc"].ndim != 3: raise ValueError(f"W_enc must have shape [S, d, m], got {list(tensors['W_enc'].shape)}")
     S, d, m = tensors["W_enc"].shape
-    shapes = dict(b_enc=(S, m), W_dec=(S, m, d), b_dec=(S, d), **dict.fromkeys(architecture.weights, (S, m)))
-    for name, shape in shapes.items():
-        if tuple(tensors[name].shape) != shape: raise ValueError(f"{name} must have shape {list(shape)}, got {list(tensors[name].shape)}")
+    shapes = dict(W_enc=(S, d, m), b_enc=(S, m), W_dec=(S, m, d), b_dec=(S, d), silent=(S, m), **dict.fromkeys(architecture.weights, (S, m)), **dict.fromkeys(architecture.state, (S,)))
+    for name in shapes.keys() & tensors.keys():
+        t, shape = tensors[name], shapes[name]
+        if tuple(t.shape) != shape or not t.is_floating_point(): raise ValueError(f"{name} must have shape {list(shape)} and a floating point dtype, got {list(t.shape)} and {t.dtype}")
     architecture.check(m)
+
+
+def _seeds(seeds) -> list:
+    listed = seeds.tolist() if hasattr(seeds, "tolist") else seeds
+    if not isinstance(listed, list | tuple | range) or not all(_is_number(s, whole=True) for s in listed):
+        raise ValueError(f"seeds must be a list of whole numbers, such as [0, 1, 2], got {seeds!r}")
+    return [int(s) for s in listed]
 
 
 def _check_members(S: int, seeds: list, sparsity: list, lr: list) -> None:
@@ -81,7 +112,7 @@ def _check_members(S: int, seeds: list, sparsity: list, lr: list) -> None:
     twice = [member for i, member in enumerate(members) if member in members[:i]]
     if twice:
         raise ValueError("the member with seed {}, sparsity {} and learning rate {} comes twice; members must differ".format(*twice[0]))
-    bad = [v for v in lr if not 0 < v < float("inf")]
+    bad = [v for v in lr if not v > 0]
     if bad: raise ValueError(f"a learning rate must be positive and finite, got {bad[0]}")
 
 # %% ../nbs/11_sae.ipynb #0a83f3a9
@@ -95,8 +126,8 @@ class SAEBank(nn.Module):
         lr: float | list[float] = 4e-3, # `[S]` peak learning rates, or one for all
     ):
         super().__init__()
-        self.architecture, self.seeds = architecture, [int(s) for s in seeds]
-        self.lr = [float(v) for v in (lr if isinstance(lr, list | tuple) else [lr] * len(seeds))]
+        self.architecture, self.seeds, rates = architecture, _seeds(seeds), _numbers("lr", lr)
+        self.lr = [float(v) for v in (rates * len(self.seeds) if len(rates) == 1 else rates)]
         _check_shapes(architecture, tensors)
         _check_members(len(tensors["W_enc"]), self.seeds, architecture.sparsity, self.lr)
         for name in self.weight_names: setattr(self, name, nn.Parameter(tensors[name].detach().clone(), requires_grad=False))
@@ -116,7 +147,9 @@ class SAEBank(nn.Module):
     def name(self, i: int) -> str: return f"member {i} (seed {self.seeds[i]}, sparsity {self.architecture.sparsity[i]})"
 
     def preactivations(self, x: Tensor) -> Tensor:  # x [N, d] or [S, N, d] -> [S, N, m]
-        x = x.expand(len(self), *x.shape[-2:])
+        S, d = self.b_dec.shape
+        if x.ndim not in (2, 3) or x.shape[-1] != d or x.ndim == 3 and len(x) not in (1, S): raise ValueError(f"inputs must have shape [N, {d}] or [{S}, N, {d}], got {list(x.shape)}")
+        x = x.expand(S, *x.shape[-2:])
         return torch.baddbmm(self.b_enc[:, None], x - self.b_dec[:, None], self.W_enc)
 
     def encode(self, x: Tensor) -> Tensor: return self.architecture.encode(self, self.preactivations(x))  # -> [S, N, m]
@@ -124,7 +157,7 @@ class SAEBank(nn.Module):
     def forward(self, x: Tensor) -> Tensor: return self.decode(self.encode(x))
 
     def member(self, i: int) -> "SAEBank":  # a bank of one, a copy
-        if not 0 <= i < len(self): raise ValueError(f"member must be between 0 and {len(self) - 1}, got {i}")
+        if not _is_number(i, whole=True) or not 0 <= i < len(self): raise ValueError(f"member must be between 0 and {len(self) - 1}, got {i!r}")
         arch = self.architecture.with_sparsity([self.architecture.sparsity[i]])
         return SAEBank(arch, [self.seeds[i]], {name: t.detach()[i:i + 1].clone() for name, t in self.state_dict().items()}, [self.lr[i]])
 
@@ -141,8 +174,11 @@ def init_bank(
     b_dec: Tensor | None = None,    # `[d]` where `b_dec` starts, the data's geometric median say; 0 when None
 ) -> SAEBank:                       # float32, on the CPU
     "A bank at its start; raises `ValueError` for lists of different length, members that come twice and sparsities that do not fit."
-    if min(d, m) < 1 or not seeds: raise ValueError(f"d and m must be at least 1 and seeds not empty, got {d}, {m}, {seeds}")
-    if not norm > 0: raise ValueError(f"norm must be positive, got {norm}")
+    seeds = _seeds(seeds)
+    if not all(_is_number(v, whole=True) and v >= 1 for v in (d, m)) or not seeds: raise ValueError(f"d and m must be whole numbers of at least 1 and seeds not empty, got {d!r}, {m!r}, {seeds}")
+    if not _is_number(norm) or not norm > 0: raise ValueError(f"norm must be positive and finite, got {norm!r}")
+    if shared is not None and not _is_number(shared, whole=True): raise ValueError(f"shared must be a seed, a whole number, or None, got {shared!r}")
+    if b_dec is not None and (list(b_dec.shape) != [d] or not b_dec.isfinite().all()): raise ValueError(f"b_dec must be {d} finite numbers, one for each dimension, got shape {list(b_dec.shape)}")
     if len(architecture.sparsity) == 1: architecture = architecture.with_sparsity(architecture.sparsity * len(seeds))
     starts, S = [s if shared is None else shared for s in seeds], len(seeds)
     W_dec = torch.stack([_directions(m, d, generator("sae", "init", s, d, m)) for s in starts])

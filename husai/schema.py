@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from .provenance import atomic
 
 # %% ../nbs/29_schema.ipynb #b5ef9787
-SCHEMA_VERSION = "1.0"  # a reader takes every 1.x
+SCHEMA_VERSION = "1.1"  # a reader takes every 1.x
 
 
 class Level(BaseModel):
@@ -43,7 +43,7 @@ class Score(BaseModel):
     definition: str = Field(description="What it is, with its source.")
     vectors: str = Field(description="What is compared: decoder, encoder+decoder, or activations.")
     signed: bool = Field(description="Whether opposite directions are different features.")
-    dead: str = Field(description="Whether dead latents are in or out.")
+    dead: str = Field(description="Whether dead latents are in or out; the verdict's own `dead` says which these are.")
     threshold: float | None = Field(description="Least cosine of a shared latent.")
     value: float | None = Field(description="Mean over pairs of SAEs.")
     low: float | None = Field(description="95 % interval: delete-one-seed jackknife with t on S - 1 degrees of freedom; from four SAEs on.")
@@ -51,6 +51,7 @@ class Score(BaseModel):
     se: float | None = Field(description="The jackknife's standard error; from three SAEs on.")
     n_saes: int = Field(description="Number of SAEs S.")
     n_latents: float = Field(description="Latents of an SAE that were compared, mean over SAEs.")
+    n_range: list[int] | None = Field(default=None, description="The fewest and the most latents of an SAE that were compared; since 1.1.")
     recall: float | None = Field(description="The sum over the larger number of latents.")
     precision: float | None = Field(description="Twice the sum over both numbers of latents together.")
     chance: list[Level] = Field(description="Its levels by chance, and references.")
@@ -81,6 +82,7 @@ class SAERecord(BaseModel):
     format: str = Field(description="Whose files: husai, saelens, sparsify, dictionary_learning or gemma_scope.")
     files: dict[str, str] = Field(description="File -> SHA-256.")
     architecture: dict = Field(description="Name, sparsity and settings.")
+    training: dict = Field(default={}, description="What its files say of its training, as far as they do: seed, model, hook, data; since 1.1.")
     d_in: int = Field(description="Dimension of the activations.")
     d_sae: int = Field(description="Latents, dead ones included.")
     alive: int = Field(description="Latents that are compared.")
@@ -88,7 +90,7 @@ class SAERecord(BaseModel):
     explained_variance: float | None = Field(description="Of the given activations.")
     l0: float | None = Field(description="Active latents an input, on the given activations.")
     subspace_share: float | None = Field(description="Share of the squared norm of unit decoder rows that lies in nulls.subspace, the activations' leading principal components.")
-    frequency: list[float] | None = Field(description="Share of the inputs on which each latent fires.")
+    frequency: list[float] | None = Field(description="Share of the inputs on which each latent fires: of the given activations, or without these of its training, where its files say it.")
     mean_cosine: list[float | None] = Field(description="Mean signed cosine of each latent with its partners by decoder in the other SAEs; None for one that is dead or has none.")
     again_null: list[float | None] = Field(description="Share of the other SAEs in which it has a partner at or above the null's 99th percentile.")
     again_07: list[float | None] = Field(description="The same at a cosine of 0.7.")
@@ -100,6 +102,7 @@ class Verdict(BaseModel):
     "The stability of SAEs that differ in their seed."
     schema_version: str = Field(pattern=r"^1\.\d+$", description="Version of this schema: the second number grows when something is added, the first when something changes.")
     varies: str = Field(description="What the seed changed, as whoever asked stated it; files do not say.")
+    differs: dict[str, list] = Field(default={}, description="What differs between the SAEs besides their seed, as far as their files say: name -> a value an SAE; since 1.1.")
     dead: str = Field(description="How dead latents were told.")
     saes: list[SAERecord] = Field(description="What was compared.")
     scores: list[Score] = Field(description="Every score with its definition, interval and chance levels.")
@@ -188,7 +191,7 @@ def verdict_rows(
     for s in verdict.scores:
         label = s.label.replace("null's 99 %", f"{s.threshold:.2f} (99 % of {verdict.nulls['threshold_null']})") if s.threshold else s.label
         interval = "needs 4 SAEs" if s.n_saes < 4 else "" if s.low is None else f"{s.low:.3f} to {s.high:.3f}"
-        own = (label, digits(s.value), interval, f"{s.n_saes} x {s.n_latents:.0f}", f"{s.vectors}, {'signed' if s.signed else 'unsigned'}, dead {s.dead}")
+        own = (label, digits(s.value), interval, f"{s.n_saes} x {'-'.join(map(str, sorted(set(s.n_range or [round(s.n_latents)]))))}", f"{s.vectors}, {'signed' if s.signed else 'unsigned'}, dead {s.dead}")
         for k, c in enumerate(s.chance):
             first = own if not k else [""] * 5
             rows.append((*first[:3], c.null if c.may_subtract else f"({c.null})", f"{c.mean:.3f}", digits(c.corrected), "" if c.p_value is None else f"{c.p_value:.2g}", *first[3:]))
@@ -196,11 +199,21 @@ def verdict_rows(
     return rows
 
 
+_sparsity = dict(topk="k", batchtopk="k", matryoshka="k", relu="L1", gated="L1", jumprelu="L0")  # what an architecture's number is
+
+
+def _architecture(record: dict) -> str:
+    "An architecture with its sparsity, where that is known."
+    of, value = record["name"], record["sparsity"][0]
+    return f"{of}, {_sparsity.get(of, 'sparsity')} = {value:g}" if value else of
+
+
 def _sae_rows(verdict: Verdict) -> tuple[list, list]:
     "Heads and rows of the table of SAEs."
-    known = verdict.saes[0].l0 is not None
-    heads = ["SAE", "format", "architecture", "d_in", "latents", "alive", *(["explained", "L0"] if known else [])]
-    return heads, [(s.name, s.format, s.architecture["name"], str(s.d_in), f"{s.d_sae:,}", f"{s.alive:,}", *((f"{s.explained_variance or 0:.2f}", f"{s.l0:.1f}") if known else ())) for s in verdict.saes]
+    measured, of = verdict.saes[0].l0 is not None, [" ".join(str(s.training[key]) for key in ("model", "hook", "data") if key in s.training) for s in verdict.saes]
+    heads = ["SAE", "format", "architecture", "d_in", "latents", "alive", *(["explained", "L0"] if measured else []), *(["trained on"] if any(of) else [])]
+    return heads, [(s.name, s.format, _architecture(s.architecture), str(s.d_in), f"{s.d_sae:,}", f"{s.alive:,}", *((f"{s.explained_variance or 0:.2f}", f"{s.l0:.1f}") if measured else ()),
+                    *((on,) if any(of) else ())) for s, on in zip(verdict.saes, of, strict=True)]
 
 
 def _remarks(verdict: Verdict) -> list[str]:
@@ -208,7 +221,8 @@ def _remarks(verdict: Verdict) -> list[str]:
     exact = f"Assignments are exact to a dual gap of {max(gaps):.1g} a latent (1e-6 counts as optimal)." if gaps else "Assignments are exact."
     inside, shares = verdict.nulls.get("subspace"), [s.subspace_share for s in verdict.saes]
     where = [f"iso_subspace draws in the {inside['dimensions']} of {verdict.saes[0].d_in} dimensions that hold {100 * inside['variance']:g} % of the activations' variance; of the decoders {min(shares):.2f} to {max(shares):.2f} lies in them."] if inside else []
-    return [f"What the seed changed: {verdict.varies}. Dead are {verdict.dead}. n is SAEs x latents compared. A level in brackets is a reference and no floor.", exact, *where, *(f"Warning: {w}." for w in verdict.warnings), *(f"Left out: {w}." for w in verdict.left_out)]
+    stated = "not stated, and files do not say (--varies does)" if verdict.varies == "not stated" else verdict.varies
+    return [f"What the seed changed: {stated}. Where it says dead out, these are left out: {verdict.dead}. n is SAEs x latents compared. A level in brackets is a reference and no floor.", exact, *where, *(f"Warning: {w}." for w in verdict.warnings), *(f"Left out: {w}." for w in verdict.left_out)]
 
 # %% ../nbs/29_schema.ipynb #a1672076
 def print_verdict(
@@ -221,12 +235,18 @@ def print_verdict(
     from rich.table import Table
     terminal = sys.stdout.isatty()
     console = Console(width=width or (None if terminal else 160), force_terminal=terminal, force_jupyter=False, highlight=False)
-    for heads, rows in (_sae_rows(verdict), (COLUMNS, verdict_rows(verdict))):
+    for (heads, rows), last in ((_sae_rows(verdict), ["trained on"]), ((COLUMNS, verdict_rows(verdict)), ["n", "definition"])):
+        below = [head for head in heads if console.width < 120 and head in last]  # no room: lines of their own below the table
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for head in heads: table.add_column(head, justify="right" if head in _numbers else "left", overflow="fold")
-        for row in rows: table.add_row(*(str(cell).replace("[", "\\[") for cell in row))
+        for head, cells in zip(heads, zip(*rows, strict=True), strict=True):
+            words = max(len(word) for text in (head, *cells) for word in (text.split() or [""]))  # only names may be broken
+            if head not in below: table.add_column(head, justify="right" if head in _numbers else "left", overflow="fold", min_width=None if head in ("SAE", "trained on") else words)
+        for row in rows: table.add_row(*(cell.replace("[", "\\[") for head, cell in zip(heads, row, strict=True) if head not in below))
         console.print(table)
+        for row in rows:
+            if said := [f"{head} {cell}" for head, cell in zip(heads, row, strict=True) if head in below and cell]: console.print(f"{row[0]}: {'; '.join(said)}", markup=False)
     for line in _remarks(verdict): console.print(line, markup=False)
+
 
 # %% ../nbs/29_schema.ipynb #60268005
 def save_page(

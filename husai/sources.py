@@ -8,6 +8,7 @@ __all__ = ['from_hub', 'locate', 'free_memory', 'need_memory', 'Source', 'read_s
 
 # %% ../nbs/28_sources.ipynb #e884ee26
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable
@@ -19,13 +20,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .formats import find_sae, inside, load_bank, load_sae
+from .chance import fingerprint
+from .formats import find_sae, inside, load_bank, load_frequencies, load_sae
+from .provenance import load_json
 from .sae import SAEBank
 from .store import Store
 
 # %% ../nbs/28_sources.ipynb #4aa9385b
-_hub = re.compile(r"(?:hf:)?([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w.-]+))?(?:/(.+))?")
-_files = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz", "cfg.json", "config.json", "activation_scaler.json")
+_hub = re.compile(r"(?:hf:)?([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w-][\w.-]*))?(?:/(.+))?")
+_files = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "params.npz", "cfg.json", "config.json", "activation_scaler.json", "sparsity.safetensors")
 
 
 def from_hub(
@@ -96,13 +99,41 @@ class Source(NamedTuple):
     format: str    # "husai", "saelens", "sparsify", "dictionary_learning" or "gemma_scope"
     files: dict    # file -> SHA-256 of what was read
     bank: SAEBank  # of one member, float32
+    training: dict = {}  # what its files say of its training, as far as they do: seed, model, hook, data
+    frequency: Tensor | None = None  # `[m]` share of its training's inputs on which each latent fired, where its files say it
 
     @property
     def decoder(self) -> Tensor: return self.bank.W_dec[0]     # [m, d]
     @property
     def encoder(self) -> Tensor: return self.bank.W_enc[0].mT  # [m, d]
+    @property
+    def vectors(self) -> Tensor: return self.decoder.any(1) & self.encoder.any(1)  # [m] bool, a latent with a row of zeros has no direction to compare
 
 
+# %% ../nbs/28_sources.ipynb #c8e2b3d5
+_words = dict(seed=("seed",), model=("model_name", "lm_name", "model"), hook=("hook_name", "hook_point", "submodule_name", "layer"), data=("dataset_path", "dataset", "source"))
+
+
+def _training(*described) -> dict:
+    "What descriptions say of a training, the first that does."
+    parts = [part for whole in described if isinstance(whole, dict) for part in (whole, whole.get("metadata"), whole.get("trainer")) if isinstance(part, dict)]
+    found = {name: next((part[word] for part in parts for word in words if isinstance(part.get(word), str | int)), None) for name, words in _words.items()}
+    if isinstance(found["hook"], int): found["hook"] = f"layer {found['hook']}"
+    return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def _descriptions(kind: str, folder: Path) -> list:
+    "What lies beside an SAE's weights, and for sparsify above them."
+    folder, found = folder.absolute(), []
+    above = folder.parents[:2] if kind == "sparsify" else ()
+    for path in (folder / "cfg.json", *(p / "config.json" for p in (folder, *above))):
+        try: found.append(load_json(path))
+        except (FileNotFoundError, ValueError): pass
+    hooks = [p.name for p in (folder, *above) if re.fullmatch(r"\w+(\.\w+)*\.\d+(\.\w+)*", p.name)]
+    return [*(dict(hook_name=name) for name in hooks[:1] if kind == "sparsify"), *found]
+
+
+# %% ../nbs/28_sources.ipynb #d9f3c4e6
 def _sha256(path: Path) -> str:
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
@@ -112,11 +143,13 @@ def _read(name: str, path: Path, member: int | None) -> list:
     if kind != "husai":
         if member is not None: raise ValueError(f"{name} holds one autoencoder; leave out #{member}")
         folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
-        known = [file, *(p for p in (folder / f for f in ("cfg.json", "config.json", "activation_scaler.json")) if p.is_file())]
-        return [Source(name, kind, {f"{name}/{p.name}" if path.is_dir() else str(p): _sha256(p) for p in known}, load_sae(path).float())]
+        known = [file, *(p for p in (folder / f for f in ("cfg.json", "config.json", "activation_scaler.json", "sparsity.safetensors")) if p.is_file())]
+        return [Source(name, kind, {f"{name}/{p.name}" if path.is_dir() else str(p): _sha256(p) for p in known}, load_sae(path).float(), _training(*_descriptions(kind, folder)), load_frequencies(path))]
     found, files = load_bank(file, member).float(), {name: _sha256(file)}
-    if len(found) == 1: return [Source(name if member is None else f"{name}#{member}", kind, files, found)]
-    return [Source(f"{name}#{i}", kind, files, found.member(i)) for i in range(len(found))]
+    with safe_open(file, framework="pt") as f: record = json.loads(f.metadata()["husai"]).get("config")
+    one = lambda shown, bank: Source(shown, kind, files, bank, _training(dict(seed=bank.seeds[0]), record))
+    if len(found) == 1: return [one(name if member is None else f"{name}#{member}", found)]
+    return [one(f"{name}#{i}", found.member(i)) for i in range(len(found))]
 
 # %% ../nbs/28_sources.ipynb #964ba365
 def read_saes(
@@ -132,8 +165,10 @@ def read_saes(
     sizes = [_bytes(find_sae(path)[1], member) for _, path, member in plan]
     need_memory(sum(sizes) + 2 * max(sizes, default=0), f"reading {len(plan)} names", "name fewer SAEs at a time (two are enough for a verdict), or single members of a bank: bank.safetensors#0")
     found = [source for part in plan for source in _read(*part)]
-    twice = [s.name for i, s in enumerate(found) if s.name in {other.name for other in found[:i]}]
-    if twice: raise ValueError(f"{twice[0]} is named twice; an SAE agrees with itself, so name it once")
+    seen = {}
+    for s in found:  # by what they hold: a name has many spellings, and files have copies
+        first = seen.setdefault(fingerprint(s.encoder, s.decoder), s)
+        if first is not s: raise ValueError(f"{s.name} is named twice; an SAE agrees with itself, so name it once" if s.name == first.name else f"{first.name} and {s.name} hold the same weights; an SAE agrees with itself, so name one of them")
     comparable(found)
     return found
 
@@ -147,7 +182,7 @@ def comparable(
         if s.decoder.shape[1] != saes[0].decoder.shape[1]:
             raise ValueError(f"{saes[0].name} has d_in = {saes[0].decoder.shape[1]} and {s.name} {s.decoder.shape[1]}; only SAEs of the same activations can be compared")
         if not all(v.isfinite().all() for name, v in s.bank.state_dict().items() if "threshold" not in name): raise ValueError(f"{s.name} holds NaN or infinity; the file is damaged, or its training failed")
-        if not s.decoder.any(): raise ValueError(f"all latents of {s.name} are dead: its decoder holds only zeros; it has no features to compare")
+        if not s.vectors.any(): raise ValueError(f"all latents of {s.name} are dead: its decoder or its encoder holds only zeros; it has no features to compare")
 
 # %% ../nbs/28_sources.ipynb #91bab6ee
 class Activations(NamedTuple):
@@ -252,7 +287,8 @@ def measure(
 # %% ../nbs/28_sources.ipynb #148cab58
 def alive_masks(
     saes: list,                 # `Source`s
-    measured: Measured | None,  # their firing; None: unknown, then a latent with a decoder row lives
+    measured: Measured | None,  # their firing; None: unknown, then a latent with two vectors lives
 ) -> list:                      # for each SAE `[m]` bool
-    "Which latents live."
-    return [s.decoder.any(1) if measured is None else s.decoder.any(1) & (measured.fires[i] > 0) for i, s in enumerate(saes)]
+    "Which latents live: those that fire and have both vectors."
+    return [s.vectors & (True if measured is None else measured.fires[i] > 0) for i, s in enumerate(saes)]
+
