@@ -111,8 +111,9 @@ class BatchTopK(TopK):
 
     def encode(self, bank, pre):
         by = pre * bank.W_dec.norm(dim=-1)[:, None] if self.settings["by_norm"] else pre
-        if bank.threshold.isnan().any(): return pre * (select_batch(by.detach(), self.sparsity).acts > 0)
-        return pre * (by > bank.threshold[:, None, None])
+        keep, new = by > bank.threshold[:, None, None], bank.threshold.isnan()  # new: has not seen a batch
+        if new.any(): keep[new] = select_batch(by[new].detach(), [k for k, n in zip(self.sparsity, new, strict=True) if n]).acts > 0
+        return pre * keep
 
     def rescale(self, bank, f): bank.threshold /= f[:, 0]
 
