@@ -15,6 +15,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from torch import Tensor
 
+from .assignment import product
+
 # %% ../nbs/22_clusters.ipynb #c40ab131
 most_pairs = 2**24  # above the threshold; their arrays take some 2 GB
 
@@ -43,8 +45,8 @@ def _similar(units: tuple, threshold: float, signed: bool, progress, rows: int =
     for done, (s, t) in enumerate(pairs):
         if progress: progress(done, len(pairs), f"seeds {s} and {t}")
         for at in range(0, len(units[s]), rows):
-            c = units[s][at:at + rows] @ units[t].T
-            i, j = ((c if signed else c.abs()) > threshold).nonzero().T.cpu().numpy()
+            c = product(units[s][at:at + rows], units[t])
+            i, j = ((c if signed else c.abs_()) > threshold).nonzero().T.cpu().numpy()
             found.append(np.stack([i + first[s] + at, j + first[t]]))
             total += len(i)
             if total > most_pairs: raise ValueError(f"more than {most_pairs:,} pairs of latents exceed the threshold {threshold}, too many to be kept; raise it")
@@ -113,7 +115,8 @@ class _Clusters:
         np.add.at(self.size, self.label[some], times)
 
     def value(self, threshold: float) -> float:  # the sum over pairs of members
-        squares, n = self.sums.square().sum(1).double().cpu().numpy(), self.size
+        every, n = np.arange(len(self.x)), self.size
+        squares = _dots(self.sums, every, self.sums, every)
         return float((squares - n - threshold * n * (n - 1))[n > 1].sum() / 2)
 
 # %% ../nbs/22_clusters.ipynb #4647f48a
@@ -150,7 +153,7 @@ def consensus(
     decoders: list,             # `[S]` tensors `[n_s, d]`, one latent a row; widths may differ, d may not
     threshold: float = .7,      # least cosine that is worth more than staying alone, between 0 and 1
     signed: bool = True,        # whether opposite directions are different features
-    alive: list | None = None,  # `[S]` bools `[n_s]`, which latents take part; all with a direction when None
+    alive: list | None = None,  # `[S]` bools `[n_s]`, which latents take part; when None those with a decoder row, whether or not they ever fire
     progress=None,              # called as progress(done, total, note) for each pair of seeds
 ) -> Consensus:
     "Match the latents of S seeds to each other, all at once; raises `ValueError` for fewer than two seeds and dictionaries that do not fit."
@@ -189,7 +192,8 @@ def _described(c: _Clusters, seed: np.ndarray, counts: list, threshold: float, s
     others = (along - 1) / np.sqrt(np.maximum(length[mine]**2 - 2 * along + 1, 1e-12))
     latent = rows - np.cumsum([0, *counts])[seed[rows]]
     members = pd.DataFrame(dict(cluster=number[mine], seed=seed[rows], latent=latent, sign=sign, cosine=along / length[mine], others=others))
-    directions = F.normalize(c.sums[torch.tensor(of.label.to_numpy(), device=c.x.device)], dim=-1).cpu()
+    directions = c.sums[torch.tensor(of.label.to_numpy(), device=c.x.device)]
+    directions = F.normalize(directions, dim=-1, out=directions).cpu()
     clusters = of.drop(columns=["label", "first"])
     clusters.insert(0, "cluster", range(len(of)))
     return Consensus(directions, clusters, members, counts, threshold, signed, value)

@@ -48,7 +48,7 @@ def partners_of(
 def partners(
     decoders: list,             # `[S]` tensors `[n_s, d]`, one latent a row; widths may differ, d may not
     signed: bool = True,        # whether opposite directions are different features
-    alive: list | None = None,  # `[S]` bools `[n_s]`, which latents take part; those with a direction when None
+    alive: list | None = None,  # `[S]` bools `[n_s]`, which latents take part; when None those with a decoder row, whether or not they ever fire
 ) -> Partners:
     "Match every pair of seeds; raises `ValueError` for fewer than two and for dictionaries that do not fit."
     if len(decoders) < 2: raise ValueError(f"a feature comes back in another seed, so two are the least, got {len(decoders)}; name more SAEs")
