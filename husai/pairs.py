@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'BINS', 'Definition', 'Latents', 'Pair', 'match_pair', 'pair_scores_of', 'draws_for', 'Drawn', 'draw_null',
-           'kept_null', 'chance_levels', 'levels_of', 'dealt_again']
+           'kept_null', 'chance_levels', 'levels_of', 'dealt_again', 'misaligned']
 
 # %% ../nbs/30_pairs.ipynb #e3efbba2
 import math
-import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -21,18 +20,18 @@ from torch import Tensor
 from .activations import principal_basis
 from .assignment import Match, match
 from husai.chance import (
-    CACHE,
     MAY_SUBTRACT,
     chance_corrected,
-    draw_members,
     drawers,
     expected_max_cosine,
     fingerprint,
+    kept,
+    level_of,
     p_value,
     repartition_level,
+    simulate,
 )
 from .matching import MCC, divide, mcc, mmcs, shared_pairs
-from .provenance import load_json, save_json, stable_hash
 
 # %% ../nbs/30_pairs.ipynb #6631a48c
 class Definition(NamedTuple):
@@ -123,12 +122,10 @@ def draw_null(
     progress: Callable | None = None,
 ) -> Drawn:
     "All scores of dictionaries that have nothing to do with each other."
-    pairs, found = [(i, j) for i in range(len(latents)) for j in range(i + 1, len(latents))], []
-    for k in range(draws):
-        i, j = pairs[k % len(pairs)]
-        atoms = draw_members(draw, [len(latents[i].decoder), len(latents[j].decoder)], "compare", name, seed, k)
-        found.append(match_pair(*(Latents(w, None, latents[s].dead) for w, s in zip(atoms, (i, j), strict=True))))
-        if progress: progress(k + 1, draws, f"chance: {name}")
+    pairs = list(combinations(latents, 2))
+    imitated = [pairs[k % len(pairs)] for k in range(draws)]
+    found = simulate(draw, [[len(s.decoder) for s in pair] for pair in imitated], lambda atoms, k: match_pair(*(Latents(w, None, s.dead) for w, s in zip(atoms, imitated[k], strict=True))),
+                     "compare", name, seed, progress=progress and (lambda done, total: progress(done, total, f"chance: {name}")))
     matched = np.concatenate([p.signed.cosine for p in found])
     q99 = float(np.quantile(matched, .99))
     scored = [pair_scores_of(p, q99 if threshold is None else threshold) for p in found]
@@ -148,15 +145,8 @@ def kept_null(
     "`draw_null`, from the file where it was left, for SAEs of 2,048 latents and more."
     counts, make = [[len(a.decoder), a.dead] for a in latents], lambda: draw_null(name, draw, latents, draws, seed, threshold, progress)
     if max(counts)[0] < 2048: return make()
-    key = dict(version=1, null=name, counts=counts, d=latents[0].decoder.shape[1], draws=draws, seed=seed, threshold=threshold, data=fingerprint(*data))
-    path = Path(os.environ.get("HUSAI_CACHE") or CACHE).expanduser() / f"compare-{stable_hash(key)}.json"
-    try:
-        known = load_json(path)
-        return Drawn({k: np.array(v) for k, v in known["values"].items()}, np.array(known["shares"]), known["q99"])
-    except (OSError, ValueError, KeyError, TypeError): found = make()  # not there, or damaged
-    try: save_json(path, dict(found._asdict(), key=key))
-    except OSError: pass  # it is only slower the next time
-    return found
+    key = dict(version=2, of="compare", null=name, counts=counts, d=latents[0].decoder.shape[1], draws=draws, seed=seed, threshold=threshold, data=fingerprint(*data))
+    return kept(key, make, lambda stored: Drawn({k: np.array(v, dtype=float) for k, v in stored["values"].items()}, np.array(stored["shares"], dtype=float), float(stored["q99"])))
 
 # %% ../nbs/30_pairs.ipynb #12f35fe4
 def chance_levels(
@@ -186,8 +176,9 @@ def levels_of(
     latents: list, # `Latents` of each SAE
 ) -> list[dict]:   # columns of `husai.schema.Level`
     "The chance levels of one score, but for re-partition."
-    levels = [dict(null=name, mean=v.mean(), se=v.std(ddof=1) / math.sqrt(len(v)), draws=len(v), q99=null.q99, p_value=None)
-              for name, null in drawn.items() if (v := null.values.get(key)) is not None]
+    simulated = {name: level_of(name, key, v, ())._replace(q99=null.q99) for name, null in drawn.items()
+                 if (v := null.values.get(key)) is not None and not (name == "iso" and key.startswith("mmcs"))}
+    levels = [dict(null=name, mean=level.mean, se=level.se, draws=level.draws, q99=level.q99, p_value=None) for name, level in simulated.items()]
     if key.startswith("mmcs"):
         counts = [len(a.decoder) for a in latents]
         chosen_from = [counts[j if key == "mmcs_onward" else i] for i in range(len(counts)) for j in range(i + 1, len(counts))]
@@ -214,3 +205,20 @@ def dealt_again(
     if total > 2**14 and deals is None: return f"re_partition is made for up to {2**14:,} latents in all, there are {total:,}: every deal matches all SAEs again; ask for it with --deals"
     level = repartition_level([a.decoder for a in latents], draws=deals or max(20, min(200, round(200 * (512 / n)**2))), seed=seed)
     return _subtracted(dict(null="re_partition", mean=level.mean, se=level.se, draws=level.draws, q99=None, p_value=p_value(value, level.values)), value)
+
+# %% ../nbs/30_pairs.ipynb #9b22b932
+def misaligned(
+    blocks: Iterator[Tensor],  # `[b, d]` activations
+    rows: int,                 # how many to give at a time
+    g: torch.Generator,
+    memory: int = 2**30,       # bytes of activations that are shuffled together
+) -> Iterator[tuple[Tensor, Tensor]]:
+    "Inputs in their order, and as many others beside them: every input comes once on either side."
+    def shuffled(held):
+        x = torch.cat(held)
+        return zip(x.split(rows), x[torch.randperm(len(x), generator=g)].split(rows), strict=True)
+    held = []
+    for block in blocks:
+        held.append(block)
+        if sum(x.numel() for x in held) * 4 >= memory: yield from shuffled(held); held = []
+    if held: yield from shuffled(held)

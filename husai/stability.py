@@ -16,7 +16,7 @@ from scipy import special, stats
 from torch import Tensor
 
 from .assignment import assign, cosine
-from .chance import MAY_SUBTRACT, chance_corrected, draw_members, drawers, expected_max_cosine, p_value, repartition
+from .chance import MAY_SUBTRACT, Level, chance_corrected, drawers, expected_max_cosine, level_of, members_level, p_value, repartition, simulate
 from .matching import MCC, divide, mcc, mmcs, pair_scores, plane_affinity, shared_pairs
 
 # %% ../nbs/20_stability.ipynb #1756a4c5
@@ -125,6 +125,7 @@ class Statistic(NamedTuple):
     recall: float        # mean over pairs or seeds, as in `MCC`; NaN for best-match scores, which have no such sum
     precision: float     # likewise
     matched: np.ndarray  # cosines of all matched pairs, one after another
+    gap: float           # largest dual gap of the assignments behind it; NaN where there are none
 
 
 def _between_seeds(decoders: list, encoders: list | None, threshold: float) -> dict:
@@ -139,14 +140,14 @@ def _between_seeds(decoders: list, encoders: list | None, threshold: float) -> d
         by_encoder = signed if encoders is None else assign(cosine(encoders[i], encoders[j]))
         nearest = float(c.max(1).mean() + c.max(0).mean()) / 2
         shared = float(shared_pairs(by_encoder, signed, threshold).sum())
-        full = lambda m: divide(float(m.cosine.sum()), *c.shape)
+        full = lambda m: divide(float(m.cosine.sum()), *c.shape, gap=m.gap)
         return dict(zip(_pair_keys(), ((full(signed), signed.cosine), (full(absolute), absolute.cosine), (empty._replace(value=nearest), c.max(1)),
-                                       (divide(shared, *c.shape), signed.cosine)), strict=True))
+                                       (divide(shared, *c.shape, gap=max(by_encoder.gap, signed.gap)), signed.cosine)), strict=True))
     found = {(i, j): pair(i, j) for i in range(n) for j in range(i + 1, n)}
     for key in _pair_keys():
         values = pair_scores(range(n), lambda i, j: found[i, j][key][0].value)  # noqa: B023
         three = np.array([f[key][0] for f in found.values()]).mean(0)
-        parts[key] = Statistic(values, three[1], three[2], np.concatenate([f[key][1] for f in found.values()]))
+        parts[key] = Statistic(values, three[1], three[2], np.concatenate([f[key][1] for f in found.values()]), max(f[key][0].gap for f in found.values()))
     return parts
 
 
@@ -170,16 +171,16 @@ def _against_truth(decoders: list, truth: dict) -> dict:
     for key, similarity in similar.items():
         of_seed = [_matched(similarity, a) for a in decoders]
         three = np.array([_over_slots(t) if key.target == "fourier_planes" else t for t, _ in of_seed])
-        out[key] = Statistic(three[:, 0], three[:, 1].mean(), three[:, 2].mean(), np.concatenate([m for _, m in of_seed]))
+        out[key] = Statistic(three[:, 0], three[:, 1].mean(), three[:, 2].mean(), np.concatenate([m for _, m in of_seed]), three[:, 3].max())
     return out
 
 
 def _matched(similarity: Callable, atoms: Tensor) -> tuple:
     "The three quotients and the matched cosines of one dictionary against a truth."
-    if not len(atoms): return MCC(*[float("nan")] * 3), np.empty(0)
+    if not len(atoms): return MCC(*[float("nan")] * 4), np.empty(0)
     s = similarity(atoms)
     found = assign(s)
-    return divide(float(found.cosine.sum()), *s.shape, truth=True), found.cosine
+    return divide(float(found.cosine.sum()), *s.shape, True, found.gap), found.cosine
 
 
 def _over_slots(score: MCC) -> MCC: return score._replace(value=score.recall)  # as `plane_mcc`: an empty slot counts 0
@@ -198,14 +199,15 @@ def statistics(
 def _estimate(values: np.ndarray) -> Interval: return jackknife(values) if values.ndim == 2 else over_seeds(values)
 
 # %% ../nbs/20_stability.ipynb #05ac99f6
-def _simulated(draw: Callable, name: str, counts: list, truth: dict, threshold: float, draws: int, seed: int) -> dict:
-    results = [statistics(draw_members(draw, counts, name, seed, i), None, truth, threshold) for i in range(draws)]
-    out = {}
-    for key in results[0]:
-        values = np.array([_estimate(r[key].values).value for r in results])
-        matched = np.concatenate([r[key].matched for r in results])
-        out[key] = dict(mean=values.mean(), se=values.std(ddof=1) / np.sqrt(draws), draws=draws, q99=_q99(matched), p_value=np.nan)
+def _levels(draw: Callable, null: str, counts: list, truth: dict, threshold: float, draws: int, seed: int, d: int) -> dict:
+    found, out = simulate(draw, [counts] * draws, lambda members, k: statistics(members, None, truth, threshold), null, seed), {}
+    for key in found[0]:
+        if null == "iso" and key.score == "mmcs": out[key] = _columns(members_level(null, counts, d, score="mmcs"))
+        else: out[key] = _columns(level_of(null, key.score, [_estimate(s[key].values).value for s in found], np.concatenate([s[key].matched for s in found])))
     return out
+
+
+def _columns(level: Level) -> dict: return dict(mean=level.mean, se=level.se, draws=level.draws, q99=level.q99, p_value=np.nan)
 
 
 def _q99(matched: np.ndarray) -> float: return float(np.quantile(matched, 0.99)) if len(matched) else float("nan")
@@ -271,7 +273,7 @@ def score_bank(
         pick = lambda t, use=use: [t[s, use[s]] for s in range(len(t))]
         found[dead] = statistics(pick(decoders), pick(encoders), truth, threshold)
         counts = use.sum(1).tolist()
-        nulls = {name: _simulated(draw[name], name, counts, truth, threshold, null_draws, seed)
+        nulls = {name: _levels(draw[name], name, counts, truth, threshold, null_draws, seed, decoders.shape[-1])
                  for name in draw if min(counts) and (dead == "out" or name.startswith("iso"))}
         nulls["step_0"] = _at_start(pick(step0), truth, threshold)
         if dead == "out" and len(decoders) >= 3: nulls["re_partition"] = _dealt_again(pick(decoders), found[dead], repartition_draws, seed)
@@ -299,7 +301,7 @@ def _projected(decoders: list, encoders: list, basis: Tensor, threshold: float) 
 def _row(key: Key, dead: str, s: Statistic, counts: list) -> dict:
     i = _estimate(s.values)
     return dict(key._asdict(), dead=dead, value=i.value, low=i.low, high=i.high, se=i.se, n_seeds=i.n, n_latents=float(np.mean(counts)),
-                recall=s.recall, precision=s.precision)
+                recall=s.recall, precision=s.precision, gap=s.gap)
 
 
 def _chance_row(key: Key, dead: str, null: str, s: Statistic, level: dict) -> dict:
@@ -312,7 +314,7 @@ def _claim(decoders: Tensor) -> tuple:
     "The original repository's statistic, and its exact chance level at the ambient dimension."
     values = pair_scores(list(decoders), lambda a, b: (mmcs(a, b, False) + mmcs(b, a, False)) / 2)
     level = dict(mean=expected_max_cosine(decoders.shape[1], decoders.shape[2], signed=False), se=0., draws=0, q99=float("nan"), p_value=float("nan"))
-    return (Key("claim", "seeds", "decoder", False), "in", Statistic(values, float("nan"), float("nan"), np.empty(0))), level
+    return (Key("claim", "seeds", "decoder", False), "in", Statistic(values, *[float("nan")] * 2, np.empty(0), float("nan"))), level
 
 
 def _pairs(found: dict, seeds: list) -> list:
