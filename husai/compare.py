@@ -20,7 +20,7 @@ from scipy.sparse import csr_array, vstack
 from .assignment import Match, assign, cosine, search
 from .features import partners_of, reappearance
 from .matching import correlation, divide
-from .pairs import BINS, SCORES, Latents, chance_levels, dealt_again, levels_of, match_pair, pair_scores_of
+from .pairs import BINS, SCORES, Latents, chance_levels, dealt_again, levels_of, match_pair, misaligned, pair_scores_of
 from .provenance import generator, plain, provenance
 from .schema import SCHEMA_VERSION, Comparison, Verdict, verdict_schema
 from .sources import Activations, Measured, Source, alive_masks, comparable, measure, need_memory, rows_at_once
@@ -49,8 +49,8 @@ def streamed_match(
         z = sae.bank.encode(x)[0][:, alive]
         return z.to_sparse() if z.count_nonzero() < .05 * z.numel() else z  # a wide TopK's products are nearly all with zeros
     def batches():
-        for x in acts.blocks(rows_at_once(len(a.decoder), len(b.decoder))):
-            yield codes(a, x, kept[0]), codes(b, x[torch.randperm(len(x), generator=g)] if shuffled else x, kept[1])
+        rows = rows_at_once(len(a.decoder), len(b.decoder))
+        for x, y in misaligned(acts.blocks(rows), rows, g) if shuffled else ((x, x) for x in acts.blocks(rows)): yield codes(a, x, kept[0]), codes(b, y, kept[1])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR")  # says once that it is in beta
         return assign(correlation(batches(), memory=8 * len(kept[0]) * len(kept[1])).r)
@@ -85,10 +85,7 @@ def sparse_match(
 ) -> Match:    # of correlations
     "`streamed_match` from what is kept of all inputs, without the matrix."
     n, m = a.x.shape[1], b.x.shape[1]
-    if n > m:
-        found = sparse_match(b, a, progress)
-        order = np.argsort(found.cols)
-        return Match(found.cols[order], found.rows[order], found.cosine[order], found.gap)
+    if n > m: return sparse_match(b, a, progress).turned
     of_a, of_b = a.x.T.tocsr(), b.x.T.tocsr()  # latent by latent
     def block(rows): return torch.from_numpy(((of_a[rows] @ b.x).toarray() - np.outer(a.shift[rows], b.shift)).clip(-1, 1).astype(np.float32))
     def some(rows, cols): return of_a[rows].multiply(of_b[cols]).sum(1) - a.shift[rows] * b.shift[cols]
