@@ -16,7 +16,18 @@ from scipy import special, stats
 from torch import Tensor
 
 from .assignment import assign, cosine
-from .chance import MAY_SUBTRACT, Level, chance_corrected, drawers, expected_max_cosine, level_of, members_level, p_value, repartition, simulate
+from husai.chance import (
+    MAY_SUBTRACT,
+    Level,
+    chance_corrected,
+    drawers,
+    expected_max_cosine,
+    level_of,
+    members_level,
+    p_value,
+    repartition,
+    simulate,
+)
 from .matching import MCC, divide, mcc, mmcs, pair_scores, plane_affinity, shared_pairs
 
 # %% ../nbs/20_stability.ipynb #1756a4c5
