@@ -36,7 +36,7 @@ class Recipe:
     decoder: str = "unit"           # "unit", "free", "frozen" or "soft"
     project: bool = True            # remove each decoder row's gradient along the row; only for "unit" and "soft"
     learn_b_dec: bool = True        # else `b_dec` stays where it is
-    sparsity_warmup: int = 0        # steps over which L1 coefficients rise from 0, and k falls to its value from ten times it
+    sparsity_warmup: int = 0        # steps over which L1 coefficients rise from 0, and k falls to its value from ten times it; JumpReLU's target stays
     resample: tuple = ()            # steps at which dead latents are given a new start (Bricken et al. 2023)
     data_order: str = "per_member"  # or "shared"
     normalise: bool = False         # train on inputs scaled to E‖x‖² = d, and fold the scale into the bank at the end
@@ -51,7 +51,7 @@ class Recipe:
         need(is_number(self.decay) and 0 <= self.decay <= 1, "decay", "a share of the run, between 0 and 1")
         need(isinstance(self.betas, tuple | list) and len(self.betas) == 2 and all(is_number(b) and 0 <= b < 1 for b in self.betas), "betas", "two numbers from 0 to below 1, in brackets")
         need(is_number(self.eps) and self.eps >= 1e-30, "eps", "finite and at least 1e-30 (less is 0 in float32, and 0 / 0 is what a weight without gradient would get)")
-        need(isinstance(self.resample, tuple | list) and all(is_whole(v, 1) and v < self.steps for v in self.resample), "resample", f"steps between 1 and {self.steps}, in brackets")
+        need(isinstance(self.resample, tuple | list | range) and all(is_whole(v, 1) and v < self.steps for v in self.resample), "resample", f"steps from 1 to {self.steps - 1}, in brackets")
         if self.resample and self.decoder == "frozen": raise ValueError("resample gives dead latents new decoder rows, which a frozen decoder must not have; choose one")
 
 # %% ../nbs/15_feeds.ipynb #d5eb136c

@@ -11,6 +11,7 @@ import hashlib
 import math
 import mmap
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -107,9 +108,11 @@ def resample_dead(
     alive, seed = ~member.dead, member.bank.seeds[member.i]
     if not len(dead): return 0
     one = member.bank.member(member.i)
-    left = (one(x)[0] - x).square().sum(-1)
-    if not 0 < left.sum() < torch.inf: return 0
-    rows = torch.multinomial(left.double().cpu(), len(dead), replacement=True, generator=generator("sae", "resample", seed, step)).to(x.device)
+    x = torch.unique(x, dim=0)
+    weight = (one(x)[0] - x).square().sum(-1).double().cpu().square()
+    if not 0 < weight.sum() < torch.inf: return 0
+    dead = dead[:int((weight > 0).sum())]
+    rows = torch.multinomial(weight, len(dead), generator=generator("sae", "resample", seed, step)).to(x.device)
     directions = torch.nn.functional.normalize(x[rows] - member.b_dec, dim=-1)
     length = torch.linalg.vector_norm(member.W_enc.T[alive], dim=-1).mean() if alive.any() else 1.
     member.W_dec[dead], member.W_enc.T[dead], member.b_enc[dead] = directions, .2 * length * directions, torch.zeros((), device=x.device)
@@ -133,6 +136,7 @@ class Trainer:
     def __init__(self, bank: SAEBank, data, recipe: Recipe, log_every: int = 50, n_snapshots: int = 12, cores: int | None = None):
         if not is_whole(log_every, 1): raise ValueError(f"log_every must be a whole number of at least 1, got {log_every!r}")
         if not (cores is None or is_whole(cores, 1)): raise ValueError(f"cores must be a whole number of at least 1 or None, got {cores!r}")
+        if bank.b_dec.dtype not in (torch.float32, torch.float64): raise ValueError(f"a bank is trained in float32 or float64, got {bank.b_dec.dtype}: Adam's averages do not live in fewer bits; bank.float() first")
         if max(bank.lr) > 1e18: raise ValueError(f"a learning rate must be at most 1e18, got {max(bank.lr)}: one step would make weights infinite; 1e-4 to 1e-2 are usual")
         if not is_whole(n_snapshots, 0) or n_snapshots == 1: raise ValueError(f"n_snapshots must be at least 2 (first and last step), or 0 for none, got {n_snapshots!r}")
         self.bank, self.recipe, self.log_every, self.step, self.stopped = bank, recipe, log_every, 0, {}
@@ -334,8 +338,11 @@ def _resume(t: Trainer, path: str | Path) -> None:
     if names <= tensors.keys() and _digest({name: tensors[name] for name in names}) == t.start: t.start = theirs.get("start")  # the bank as an interrupt left it
     ours = plain(_identity(t))
     differ = [name for name in ours if theirs.get(name) != ours[name]]
+    if not theirs: raise ValueError(f"{path} is no checkpoint of a training run; name another file")
     if differ:
-        raise ValueError(f"{path} is the checkpoint of another run: {differ[0]} was {theirs.get(differ[0])}, is {ours[differ[0]]}; delete it to start anew, or name another")
+        was, now = theirs.get(differ[0]), ours[differ[0]]
+        if isinstance(was, dict) and isinstance(now, dict): was, now = ({k: v for k, v in one.items() if other.get(k) != v} for one, other in ((was, now), (now, was)))
+        raise ValueError(f"{path} is the checkpoint of another run: {differ[0]} was {was}, is {now}; delete it to start anew, or name another")
     for name, own in t.bank.state_dict().items(): own.copy_(tensors[name])
     for kind, stack in (("mean", t.moments.mean), ("square", t.moments.square)):
         for name, own in stack.items(): own.copy_(tensors[f"{kind}.{name}"])
@@ -374,7 +381,10 @@ def _run(t: Trainer, pool: ThreadPoolExecutor, saver, report) -> None:
             for s in segments: s.result()
             length, t.step = max(1, min(1000, int((end - t.step) * .3 / (time.monotonic() - began + 1e-9)))), end
             if t.step < t.recipe.steps and not t.processes and may_fork(t): jobs = fork(t)
-            report(t)
+            try: report(t)
+            except Exception:  # a tracker's or a progress bar's
+                saver(True)
+                raise
             saver(False)
         except KeyboardInterrupt:
             wait(segments)
@@ -391,6 +401,13 @@ def _trackers_told(t: Trainer, trackers: list, told: list) -> None:
         told[i] = len(t.rows[i])
 
 # %% ../nbs/16_train.ipynb #c201d06d
+def _check_place(path: Path) -> None:
+    "Raise where a checkpoint cannot be written, before any time is spent."
+    if path.is_dir(): raise ValueError(f"checkpoint must be a file, {path} is a folder; name a file in it")
+    here = next(p for p in (path.parent, *path.absolute().parent.parents) if p.exists())  # folders are made
+    if not here.is_dir() or not os.access(here, os.W_OK): raise ValueError(f"checkpoint {path} cannot be written: {here} is {'a folder that is closed to writing' if here.is_dir() else 'no folder'}; name another place")
+
+
 def train_bank(
     bank: SAEBank,                   # S members; trained in place
     data,                            # `[N, d]` inputs for all, `[S, N, d]` inputs of their own (tensor or NumPy array), a `Store`, or an iterator of `[batch, d]`
@@ -407,8 +424,11 @@ def train_bank(
     """Train all members; raises `ValueError` for data and options that do not fit, `RuntimeError` when no member is left.
 
     To go on from `checkpoint`, make the same call with the same start and data, which is checked. Of an iterator, to be given from its beginning, only the number of
-    batches already used is known: that they are the same ones is up to the caller."""
+    batches already used is known: that they are the same ones is up to the caller. After an interrupt a bank that is trained with `normalise` works on scaled inputs; the scale is folded in at the end."""
     if not (is_number(checkpoint_every) and checkpoint_every >= 0): raise ValueError(f"checkpoint_every must be a number of seconds, 0 or more, got {checkpoint_every!r}")
+    known = Recipe.__dataclass_fields__
+    for name in recipe.keys() - known: raise ValueError(f"there is no option {name}; there are {', '.join(known)}" + (" (learning rates belong to the members: init_bank(..., lr=...))" if name == "lr" else ""))
+    if checkpoint: _check_place(Path(checkpoint))
     t, told = Trainer(bank, data, Recipe(**recipe), log_every, n_snapshots, cores), [0] * len(bank)
     if trackers and len(trackers) != len(bank): raise ValueError(f"trackers must be one tracker for each of the {len(bank)} members, got {len(trackers)}")
     if checkpoint and Path(checkpoint).exists(): _resume(t, checkpoint)
