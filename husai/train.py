@@ -400,14 +400,14 @@ def _trackers_told(t: Trainer, trackers: list, told: list) -> None:
         for row in t.rows[i][told[i]:]: tracker.log(row["step"], {name: v for name, v in row.items() if name not in ("step", "member")})
         told[i] = len(t.rows[i])
 
-# %% ../nbs/16_train.ipynb #c201d06d
+# %% ../nbs/16_train.ipynb #d1e70004
 def _check_place(path: Path) -> None:
     "Raise where a checkpoint cannot be written, before any time is spent."
     if path.is_dir(): raise ValueError(f"checkpoint must be a file, {path} is a folder; name a file in it")
     here = next(p for p in (path.parent, *path.absolute().parent.parents) if p.exists())  # folders are made
     if not here.is_dir() or not os.access(here, os.W_OK): raise ValueError(f"checkpoint {path} cannot be written: {here} is {'a folder that is closed to writing' if here.is_dir() else 'no folder'}; name another place")
 
-
+# %% ../nbs/16_train.ipynb #c201d06d
 def train_bank(
     bank: SAEBank,                   # S members; trained in place
     data,                            # `[N, d]` inputs for all, `[S, N, d]` inputs of their own (tensor or NumPy array), a `Store`, or an iterator of `[batch, d]`
