@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from functools import reduce
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,12 @@ def _check(path: Path, headers: dict, want: dict, sizes: dict, also: tuple = ())
         if tuple(shape) != expected: raise ValueError(f"{name} in {path} has shape {list(shape)}, expected {list(expected)} ({', '.join(f'{k} = {v}' for k, v in sizes.items())})")
 
 
-def _finite(tensors: dict, unset: tuple = ()) -> None:
+def _finite(tensors: dict, unset: tuple = (), why: str = "the file is damaged, or its training failed") -> None:
     "Raise `ValueError` for what is not finite. A threshold may be infinite (its latent never passes); NaN in those of `unset` says that there is none yet."
     for name, t in tensors.items():
         ends = torch.stack(t.aminmax())  # both are NaN where there is one; no mask as large as the weights
         if (ends.isnan().any() and name not in unset) if "threshold" in name else not ends.isfinite().all():
-            raise ValueError(f"{name} holds NaN or infinity; the file is damaged, or its training failed")
+            raise ValueError(f"{name} holds NaN or infinity; {why}")
 
 
 def _wide(t: Tensor) -> Tensor: return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
@@ -98,10 +99,13 @@ def save_bank(
     bank: SAEBank,     # S members
     record: dict,      # see `husai.provenance.provenance`; the bank's description is added under "bank"
 ) -> None:
-    "Write a bank to one file, and its description to a `.yaml` beside it."
+    "Write a bank to one file, and its description to a `.yaml` beside it; raises `ValueError` for another suffix and for weights that are not finite."
+    path, tensors = Path(path), {name: t.detach() for name, t in bank.state_dict().items()}
+    if path.suffix != ".safetensors": raise ValueError(f"a bank's file must end in .safetensors, got {path}; name it {path.with_suffix('.safetensors')}")
+    _finite(tensors, bank.architecture.state, "a bank is saved only with finite weights; look where its training failed")
     description = dict(architecture=bank.architecture.record(), seeds=bank.seeds, lr=bank.lr)
-    save_tensors(path, dict(bank.state_dict()), {**record, "bank": description})
-    save_yaml(Path(path).with_suffix(".yaml"), dict(bank=description, shapes={name: list(t.shape) for name, t in bank.state_dict().items()}, record=record))
+    save_tensors(path, tensors, {**record, "bank": description})
+    save_yaml(path.with_suffix(".yaml"), dict(bank=description, shapes={name: list(t.shape) for name, t in tensors.items()}, record=record))
 
 # %% ../nbs/13_formats.ipynb #770d2852
 def _bank_record(path: Path) -> tuple:  # architecture, seeds, learning rates, names of the tensors
@@ -134,7 +138,8 @@ def load_bank(
         architecture, seeds, lr, names = _bank_record(path)
         part = slice(None)
         if member is not None:
-            if not 0 <= member < len(seeds): raise ValueError(f"member must be between 0 and {len(seeds) - 1}, got {member}")
+            if not isinstance(member, Integral) or isinstance(member, bool) or not 0 <= member < len(seeds):
+                raise ValueError(f"member must be a whole number between 0 and {len(seeds) - 1}, got {member!r}")
             part = slice(member, member + 1)
         with safe_open(path, framework="pt") as f: tensors = {name: _wide(f.get_slice(name)[part]) for name in names}
         _finite(tensors, architecture.state)

@@ -39,15 +39,23 @@ def merge(
 ) -> Merged:
     "One SAE out of many seeds; raises `ValueError` for parents that do not fit."
     comparable(saes)
+    if k is None: _one_kind(saes)
     measured = measure(saes, acts, progress) if acts else None
     found = consensus([s.decoder for s in saes], threshold, alive=alive_masks(saes, measured), progress=progress)
     fit, held_out = _split(acts, saes[0].decoder.shape[1]) if acts else (None, None)
-    result = consensus_sae(found, [s.bank for s in saes], fit, support, TopK(k) if k else None, progress=progress, **(dict(steps=steps) if acts else {}))
+    result = consensus_sae(found, [s.bank for s in saes], fit, support, None if k is None else TopK(k), progress=progress, **(dict(steps=steps) if acts else {}))
     settings = dict(saes=[s.files for s in saes], activations=acts and acts.files, threshold=threshold, support=support, k=k, steps=steps)
     table = _parents_table([("consensus", result.sae), *((s.name, s.bank) for s in saes)], held_out)
     return Merged(result, table, provenance(settings, names=[s.name for s in saes], held_out=table.to_dict("records"), rows=None if fit is None else dict(fit=len(fit), held_out=len(held_out))))
 
 # %% ../nbs/33_merge.ipynb #1b110eed
+def _one_kind(saes: list[Source]) -> None:
+    "Raise `ValueError` where the consensus cannot have the SAEs' own architecture, before anything is matched."
+    kinds = sorted({(s.bank.architecture.name, *s.bank.architecture.sparsity, str(s.bank.architecture.settings)) for s in saes}, key=str)
+    if len(kinds) > 1: raise ValueError(f"the SAEs differ in architecture or sparsity ({'; '.join(' '.join(map(str, kind)) for kind in kinds)}); make the consensus a TopK SAE, as in --k 32 (k=32)")
+    if kinds[0][0] in ("gated", "matryoshka"): raise ValueError(f"parts of {kinds[0][0]} SAEs cannot be averaged; make the consensus a TopK SAE, as in --k 32 (k=32)")
+
+
 def _split(acts: Activations, d: int) -> tuple[Tensor, Tensor]:
     "Rows to fit and every tenth row, held out; at most a gigabyte, taken evenly."
     if acts.n < 20: raise ValueError(f"refitting the encoder needs at least 20 activations, two of them held out, got {acts.n}; leave --activations out, or give more")

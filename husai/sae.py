@@ -171,32 +171,33 @@ def init_bank(
     tied: bool = True,              # start the encoder as the decoder's transpose; else from a stream of its own
     shared: int | None = None,      # start all members as this seed would
     norm: float = 1.,               # length of the decoder rows; other than 1 only where training leaves it free
-    b_dec: Tensor | None = None,    # `[d]` where `b_dec` starts, the data's geometric median say; 0 when None
+    b_dec: Tensor | None = None,    # `[d]` where `b_dec` starts, a tensor, an array or a list: the data's geometric median say; 0 when None
 ) -> SAEBank:                       # float32, on the CPU
     "A bank at its start; raises `ValueError` for lists of different length, members that come twice and sparsities that do not fit."
     seeds = _seeds(seeds)
     if not all(_is_number(v, whole=True) and v >= 1 for v in (d, m)) or not seeds: raise ValueError(f"d and m must be whole numbers of at least 1 and seeds not empty, got {d!r}, {m!r}, {seeds}")
     if not _is_number(norm) or not norm > 0: raise ValueError(f"norm must be positive and finite, got {norm!r}")
     if shared is not None and not _is_number(shared, whole=True): raise ValueError(f"shared must be a seed, a whole number, or None, got {shared!r}")
-    if b_dec is not None and (list(b_dec.shape) != [d] or not b_dec.isfinite().all()): raise ValueError(f"b_dec must be {d} finite numbers, one for each dimension, got shape {list(b_dec.shape)}")
+    try: bias = torch.zeros(d) if b_dec is None else torch.as_tensor(b_dec, dtype=torch.float32, device="cpu")
+    except (TypeError, ValueError, RuntimeError): raise ValueError(f"b_dec must be {d} finite numbers, one for each dimension, got a {type(b_dec).__name__} that holds something else") from None
+    if list(bias.shape) != [d] or not bias.isfinite().all(): raise ValueError(f"b_dec must be {d} finite numbers, one for each dimension, got shape {list(bias.shape)}")
     if len(architecture.sparsity) == 1: architecture = architecture.with_sparsity(architecture.sparsity * len(seeds))
     starts, S = [s if shared is None else shared for s in seeds], len(seeds)
     W_dec = torch.stack([_directions(m, d, generator("sae", "init", s, d, m)) for s in starts])
     rows = W_dec if tied else torch.stack([_directions(m, d, generator("sae", "init encoder", s, d, m)) for s in starts])
     own = {name: v.expand(S, m).clone() for name, v in architecture.start(m).items()}
-    bias = torch.zeros(S, d) if b_dec is None else b_dec.float().cpu().expand(S, d).clone()
-    return SAEBank(architecture, seeds, dict(W_enc=rows.transpose(1, 2), b_enc=torch.zeros(S, m), W_dec=W_dec * norm, b_dec=bias, **own), lr)
+    return SAEBank(architecture, seeds, dict(W_enc=rows.transpose(1, 2), b_enc=torch.zeros(S, m), W_dec=W_dec * norm, b_dec=bias.expand(S, d), **own), lr).float()
 
 
 def _directions(n: int, d: int, stream: torch.Generator) -> Tensor:
-    return nn.functional.normalize(torch.randn(n, d, generator=stream), dim=-1)
+    return nn.functional.normalize(torch.randn(n, d, generator=stream, dtype=torch.float32), dim=-1)  # the same numbers whatever the default dtype
 
 # %% ../nbs/11_sae.ipynb #0d5718c4
 @torch.no_grad()
 def geometric_median(
     x: Tensor,         # `[N, d]`
     steps: int = 100,  # at most
-) -> Tensor:           # `[d]`, in x's dtype
+) -> Tensor:           # `[d]` float32, computed in float64
     "The point with the least sum of distances to the rows of `x` (Weiszfeld's iteration, to a relative change of 1e-7)."
     if x.ndim != 2 or not len(x) or not x.isfinite().all(): raise ValueError(f"the geometric median needs finite data [N, d], got shape {list(x.shape)}")
     x = x.double()

@@ -19,13 +19,17 @@ from .provenance import load_table, save_table
 
 # %% ../nbs/14_tracking.ipynb #43378722
 class _Table:
-    "The rows of each member, in the order of their steps, and the file they go to."
+    "The rows of each member, in the order of their steps, and the file they go to; raises `ValueError` for a file of something else."
     def __init__(self, path: str | Path, members: list[dict], record: dict, every: float):
         self.path, self.record, self.every, self.saved, self.new = Path(path), record, every, time.monotonic(), False
         self.rows = [[] for _ in members]
-        for row in load_table(self.path).to_dict("records") if self.path.exists() else ():
-            i = row.get("member")
+        if not self.path.exists(): return
+        table, way_out = load_table(self.path), "and writing would replace it; delete it, or give another path"
+        if not {"member", "step"} <= set(table.columns): raise ValueError(f"{self.path} is no bank's log, having no columns member and step, {way_out}")
+        for row in table.to_dict("records"):
+            i = row["member"]
             if type(i) is int and 0 <= i < len(members) and members[i].items() <= row.items(): self.rows[i].append(row)
+        if len(table) and not any(self.rows): raise ValueError(f"no row of {self.path} is of this bank's members, {way_out}")
 
     def add(self, i: int, row: dict) -> None:
         mine = self.rows[i]
@@ -61,7 +65,7 @@ def parquet_trackers(
     every: float = 30.,  # seconds between writings
     **columns,           # the same for all rows: source="activations"
 ) -> list:               # one tracker for each member
-    "Trackers that leave a bank's curves in one Parquet file, with columns member, seed, sparsity, lr, step and what is logged."
+    "Trackers that leave a bank's curves in one Parquet file, with columns member, seed, sparsity, lr, step and what is logged; raises `ValueError` where the file holds no row of the bank's."
     members = _members(bank, columns)
     table = _Table(path, members, record, every)
     return [ParquetTracker(table, member) for member in members]
