@@ -121,7 +121,7 @@ def select_batch(
     return Kept(acts, threshold)
 
 # %% ../nbs/10_kernels.ipynb #3be7a0d9
-dense_from = .2  # share of entries from which dense products are cheaper than sparse ones
+dense_from = .2  # share of entries above which codes are a matrix; below where the costs cross
 
 
 class Codes(NamedTuple):
@@ -210,7 +210,7 @@ def _empty_codes(n: int, rows: int, width: int, room: Room) -> Codes:
 
 
 def _cut(codes: Codes, room: Room) -> Codes:
-    "Codes without the unused end of their arrays; as a matrix where that is cheaper to work with."
+    "Codes without the unused end of their arrays; as a matrix where many are kept."
     n, rows, loops = int(codes.starts[-1]), len(codes.starts) - 1, loops_for(codes.values)
     if n > dense_from * rows * codes.width:
         acts = room("dense codes", rows, codes.width)
