@@ -198,7 +198,7 @@ def verdict_rows(
         if s.score == "pw_mcc" and s.n_saes < 3: rows.append(("", "", "", "re_partition", "needs 3 SAEs", *[""] * 4))
     return rows
 
-
+# %% ../nbs/29_schema.ipynb #549059f4
 _sparsity = dict(topk="k", batchtopk="k", matryoshka="k", relu="L1", gated="L1", jumprelu="L0")  # what an architecture's number is
 
 
