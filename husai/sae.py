@@ -215,7 +215,7 @@ class Member:
     def __init__(self, bank: SAEBank, i: int, room: Room):
         self.bank, self.i, self.room = bank, i, room
         self.architecture, self.sparsity, self.lr = bank.architecture, bank.architecture.sparsity[i], bank.lr[i]
-        self.weights = {name: getattr(bank, name).detach()[i] for name in bank.weight_names}
+        self.weights = {name: getattr(bank, name).data[i] for name in bank.weight_names}  # data: a version counter of its own, so that members may learn in threads
         self.W_enc, self.b_enc, self.W_dec, self.b_dec = (self.weights[name] for name in bank.weight_names[:4])
         self.silent, self.state = bank.silent[i], {name: getattr(bank, name)[i] for name in bank.architecture.state}
         self.grads = {name: room(f"gradient of {name}", *w.shape) for name, w in self.weights.items() if name != "W_enc"}
