@@ -9,6 +9,7 @@ __all__ = ['is_number', 'Recipe', 'lr_factor', 'snapshot_steps', 'Shuffle', 'Ten
 import hashlib
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from .sae import SAEBank
 from .store import as_floats, is_whole
 
 # %% ../nbs/15_feeds.ipynb #00ddfbb2
-def is_number(v) -> bool: return isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
+def is_number(v) -> bool: return isinstance(v, Real) and not isinstance(v, bool) and math.isfinite(v)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Recipe:
     normalise: bool = False         # train on inputs scaled to E‖x‖² = d, and fold the scale into the bank at the end
 
     def __post_init__(self):
+        for name, value in vars(self).items(): object.__setattr__(self, name, value.item() if isinstance(value, np.generic) else value)
         def need(ok, name, what):
             if not ok: raise ValueError(f"{name} must be {what}, got {getattr(self, name)!r}")
         for name, least in dict(steps=1, batch=1, warmup=0, sparsity_warmup=0).items(): need(is_whole(getattr(self, name), least), name, f"a whole number of at least {least}")

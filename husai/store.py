@@ -12,6 +12,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from numbers import Integral
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -32,7 +33,7 @@ def _name(i: int) -> str: return f"shard-{i:05d}.safetensors"
 def _row_bytes(index: dict) -> int: return index["d"] * _dtypes[index["dtype"]].itemsize
 
 
-def is_whole(v, least: int) -> bool: return isinstance(v, int) and not isinstance(v, bool) and v >= least
+def is_whole(v, least: int) -> bool: return isinstance(v, Integral) and not isinstance(v, bool) and v >= least
 
 
 def _read_index(folder: Path) -> dict:
