@@ -137,13 +137,9 @@ def latent_records(
 ) -> list[dict]:        # for each SAE the columns of `SAERecord`, NaN for dead latents
     "How often every latent comes back."
     names = dict(mean_cosine="cosine", again_null="null", again_07="fixed", again_low="null_low", again_high="null_high")
-    table, out = reappearance(partners_of(matches, alive), dict(null=threshold, fixed=.7)), []
-    for s, living in enumerate(alive):
-        of = table[table.seed == s]
-        record = {name: np.full(len(living), np.nan) for name in names}
-        for name, column in names.items(): record[name][of.latent] = of[column]
-        out.append(record if len(alive) >= 10 else dict(record, again_low=None, again_high=None))
-    return out
+    table, S = reappearance(partners_of(matches, alive), dict(null=threshold, fixed=.7)), len(alive)
+    records = [{name: of[column].to_numpy() for name, column in names.items()} for of in (table[table.seed == s] for s in range(S))]
+    return records if S >= 10 else [dict(r, again_low=None, again_high=None) for r in records]
 
 # %% ../nbs/31_compare.ipynb #51ce9815
 def _scored(pairs: dict, drawn: dict, latents: list, threshold: float, functional: dict, shuffled: list) -> tuple[list, list]:
