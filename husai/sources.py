@@ -41,7 +41,8 @@ def from_hub(
     "Fetch one SAE from the Hugging Face hub; raises `FileNotFoundError` where there is none or the hub cannot be asked, `ValueError` for a path that leads out."
     shown = f"hf:{repo}{'@' + revision if revision else ''}{'/' + name if name else ''}"
     inside("/repository", name)
-    try: from huggingface_hub import snapshot_download
+    try:
+        from huggingface_hub import snapshot_download
     except ImportError: raise FileNotFoundError(f"there is no file or folder {shown.removeprefix('hf:')} here, and asking the Hugging Face hub needs: pip install 'husai[hub]'") from None
     path = PurePosixPath(name)
     wanted = [(path.parent if path.name in _files else path) / f for f in _files] + [path, *(p / "config.json" for p in path.parents)]
