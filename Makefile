@@ -62,7 +62,7 @@ endef
 	@echo "setting up .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
 	@$(call cpu_torch,$(PIP))
-	@python -c "import importlib.metadata as m, torch; b = sum(f.locate().stat().st_size for d in m.distributions() if d.name.startswith(('torch', 'nvidia', 'triton')) for f in d.files or [] if f.locate().is_file()); print(f'PyTorch {torch.__version__}, {\"CUDA\" if torch.version.cuda else \"CPU\"} build, {b / 1e9:.1f} GB')"
+	@python -W ignore -c "import importlib.metadata as m, torch; b = sum(f.locate().stat().st_size for d in m.distributions() if d.name.startswith(('torch', 'nvidia', 'triton')) for f in d.files or [] if f.locate().is_file()); print(f'PyTorch {torch.__version__}, {\"CUDA\" if torch.version.cuda else \"CPU\"} build, {b / 1e9:.1f} GB')"
 	@touch $@
 .venv/.study: .venv/.torch settings.ini setup.py
 	@$(PIP) -e '.[study]' && touch $@

@@ -129,13 +129,15 @@ def nearest(
     keys, k = x - v, m if m <= 2 * near else near
     top, cols = keys.topk(k)
     floors = top[:, -1].clone() if k < m else x.new_full((len(x),), -torch.inf)
-    rows = torch.arange(len(x), device=x.device)[:, None].expand(-1, k).flatten()
-    more = (floors > enough).nonzero()[:, 0]
-    if len(more):
+    rows = torch.arange(len(x), device=x.device)[:, None].expand(-1, k)
+    more = floors > enough
+    if more.any():
         top, at = keys[more].topk(min(most, m))
-        floors[more] = torch.maximum(top[:, -1], enough[more])
-        rows, cols = torch.cat([rows, more.repeat_interleave(at.shape[1])[(top >= enough[more, None]).flatten()]]), torch.cat([cols.flatten(), at[top >= enough[more, None]]])
-    return tuple(t.cpu().numpy() for t in (rows, cols.flatten().int(), x[rows, cols.flatten()], floors))
+        floors[more], worth = torch.maximum(top[:, -1], enough[more]), top >= enough[more, None]  # all that these rows have given already is among it
+        rows = torch.cat([rows[~more].flatten(), more.nonzero().expand_as(at)[worth]])
+        cols = torch.cat([cols[~more].flatten(), at[worth]])
+    rows, cols = rows.flatten(), cols.flatten()
+    return tuple(t.cpu().numpy() for t in (rows, cols.int(), x[rows, cols], floors))
 
 # %% ../nbs/17_assignment.ipynb #32eef6e1
 TOLERANCE = 2.5e-7  # of similarities that are compared, in float32

@@ -7,6 +7,7 @@ __all__ = ['app', 'Setting', 'choose_device', 'check_hook', 'run', 'report', 'pu
            'exit_code', 'main']
 
 # %% ../nbs/34_cli.ipynb #a7c04568
+import errno
 import os
 import signal
 import sys
@@ -235,7 +236,7 @@ def exit_code(
 ) -> int:                  # 2 for bad input, 130 for an interrupt, 1 for anything else
     "The exit code for an error."
     if isinstance(error, KeyboardInterrupt): return 130
-    if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | PermissionError): return 2
+    if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | PermissionError) or getattr(error, "errno", None) == errno.ENAMETOOLONG: return 2
     return getattr(error, "exit_code", 1)  # typer's errors carry their own: 2
 
 
@@ -244,11 +245,19 @@ def _help_of(error) -> str:
     return f" (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else ""
 
 
+def _check_text(args: list[str]) -> None:
+    "Raise `ValueError` for what could be neither printed nor kept in a result."
+    for text in args:
+        if any("\ud800" <= c <= "\udfff" for c in text): raise ValueError(f"{text!a} is not UTF-8, and results hold names as text; rename it, or link to it by another name")
+
+
 def main(
     args: list[str] | None = None,  # the command line; that of the process when None
 ) -> None:
     "The entry point of `husai`: run a command; end with one line on stderr and an exit code where it fails."
-    try: code = app(args=args, standalone_mode=False, prog_name="husai")
+    try:
+        _check_text(sys.argv[1:] if args is None else args)
+        code = app(args=args, standalone_mode=False, prog_name="husai")
     except (KeyboardInterrupt, typer.Abort): code = 130
     except Exception as e:  # every error becomes one line; HUSAI_DEBUG=1 shows where it came from
         if os.environ.get("HUSAI_DEBUG"): raise

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['alive_latents', 'streamed_match', 'Codes', 'codes_of', 'sparse_match', 'functional_need', 'functional_matches',
-           'latent_records', 'compare']
+           'latent_records', 'warnings_of', 'compare']
 
 # %% ../nbs/31_compare.ipynb #30d4bdc7
 import math
@@ -150,7 +150,7 @@ def _scored(pairs: dict, drawn: dict, latents: list, threshold: float, functiona
     for key in next(iter(found.values())):
         d, three, values = SCORES[key], np.array([f[key] for f in found.values()]), np.full((S, S), np.nan)
         for (i, j), f in found.items(): values[i, j] = values[j, i] = f[key].value
-        over, counts = jackknife(values), [len(a.decoder) + a.dead * (d.dead == "in") for a in latents]
+        over, counts = jackknife(values).cut(key, d.signed), [len(a.decoder) + a.dead * (d.dead == "in") for a in latents]
         levels = levels_of(key, over.value, drawn, latents)
         if key == "functional": levels = [dict(null="shuffled_inputs", mean=np.mean(shuffled), se=np.std(shuffled, ddof=1) / math.sqrt(len(shuffled)) if len(shuffled) > 1 else None,
                                                draws=len(shuffled), q99=None, p_value=None, may_subtract=False, corrected=None)]
@@ -187,13 +187,17 @@ def _same_start(saes: list) -> list[str]:
 
 
 # %% ../nbs/31_compare.ipynb #0f4ec07e
-def _warnings(saes: list, pairs: dict, measured: Measured | None) -> list[str]:
+def warnings_of(
+    saes: list,                 # `Source`s
+    matched: dict,              # (i, j) -> cosines of matched latents, of the pairs where they are all latents of both
+    measured: Measured | None,  # what they do on activations; None: unknown
+) -> list[str]:
+    "What makes agreement between these SAEs mean less than it seems to."
     differs, alike = _differs(saes), _same_start(saes)
     found = [f"the SAEs differ in more than a seed: {'; '.join(f'{name} ' + ', '.join(dict.fromkeys(str(v) for v in values if v is not None)) for name, values in differs.items())}: the scores say what comes back across these too, not how stable one recipe is"] if differs else []
     if alike: found.append(f"{'; '.join(alike[:3])}{f' and {len(alike) - 3} other pairs' if len(alike) > 3 else ''} have the same seed by their files: SAEs that start alike agree without having learnt the same")
-    for (i, j), p in pairs.items():
-        if len(set(p.shape)) == 1 and p.signed.cosine.min() > 1 - 1e-6:
-            found.append(f"{saes[i].name} and {saes[j].name} are the same dictionary (every matched cosine is 1): a copy of itself is no second seed")
+    copies = [f"{saes[i].name} and {saes[j].name}" for (i, j), cosines in matched.items() if cosines.min(initial=2) > 1 - 1e-6]
+    found += [f"{pair} are the same dictionary (every matched cosine is 1): a copy of itself is no second seed" for pair in copies]
     if measured and measured.n < 10 * max(len(s.decoder) for s in saes):
         found.append(f"there are only {measured.n:,} activations for up to {max(len(s.decoder) for s in saes):,} latents: latents that fire rarely count as dead here, and scores of the others are too high")
     for s, explained in zip(saes, measured.explained if measured else (), strict=bool(measured)):
@@ -244,7 +248,7 @@ def compare(
     verdict = Verdict(**plain(dict(
         schema_version=SCHEMA_VERSION, varies=varies, differs=_differs(saes), dead=f"latents {'that fire on none of the activations, or ' if acts else ''}whose decoder or encoder row is zero", saes=_records(saes, kept, measured, pairs, nulls),
         scores=rows, pairs=of_pairs, assignments=_assignments(pairs, by_activations, kept), nulls=nulls, left_out=_left_out(len(saes), acts, functional, dealt, nulls["draws"], bool(draws)),
-        warnings=_warnings(saes, pairs, measured), provenance=provenance(settings), json_schema=verdict_schema())))
+        warnings=warnings_of(saes, {ij: p.signed.cosine for ij, p in pairs.items() if len(set(p.shape)) == 1}, measured), provenance=provenance(settings), json_schema=verdict_schema())))
     return Comparison(verdict, *_pictured(pairs, drawn, latents, verdict))
 
 # %% ../nbs/31_compare.ipynb #e5d4a7b6

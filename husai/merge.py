@@ -8,14 +8,17 @@ __all__ = ['Merged', 'merge', 'print_merged']
 # %% ../nbs/33_merge.ipynb #678eb02d
 import math
 from collections.abc import Callable
+from itertools import combinations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .architectures import TopK
-from .clusters import consensus
-from .consensus import consensus_sae
+from .clusters import Consensus, consensus
+from .compare import warnings_of
+from .consensus import common_architecture, consensus_sae
 from .provenance import provenance
 from .sae import member_table
 from .sources import Activations, Source, alive_masks, comparable, measure, need_memory, rows_at_once
@@ -25,6 +28,7 @@ class Merged(NamedTuple):
     "A consensus SAE, and how it does."
     result: object  # `husai.consensus.ConsensusSAE`
     table: object   # DataFrame: sae, latents, n_alive, explained_variance, l0 (NaN without activations); the consensus first
+    warnings: list  # what makes it mean less than it seems to, as for `husai stability`
     record: dict    # see `husai.provenance.provenance`
 
 # %% ../nbs/33_merge.ipynb #319b0a19
@@ -39,21 +43,26 @@ def merge(
 ) -> Merged:
     "One SAE out of many seeds; raises `ValueError` for parents that do not fit."
     comparable(saes)
-    if k is None: _one_kind(saes)
+    architecture = common_architecture([s.bank for s in saes], None if k is None else TopK(k))  # before anything is matched
     measured = measure(saes, acts, progress) if acts else None
-    found = consensus([s.decoder for s in saes], threshold, alive=alive_masks(saes, measured), progress=progress)
+    alive = alive_masks(saes, measured)
+    found = consensus([s.decoder for s in saes], threshold, alive=alive, progress=progress)
     fit, held_out = _split(acts, saes[0].decoder.shape[1]) if acts else (None, None)
-    result = consensus_sae(found, [s.bank for s in saes], fit, support, None if k is None else TopK(k), progress=progress, **(dict(steps=steps) if acts else {}))
+    result = consensus_sae(found, [s.bank for s in saes], fit, support, architecture, progress=progress, **(dict(steps=steps) if acts else {}))
     settings = dict(saes=[s.files for s in saes], activations=acts and acts.files, threshold=threshold, support=support, k=k, steps=steps)
     table = _parents_table([("consensus", result.sae), *((s.name, s.bank) for s in saes)], held_out)
-    return Merged(result, table, provenance(settings, names=[s.name for s in saes], held_out=table.to_dict("records"), rows=None if fit is None else dict(fit=len(fit), held_out=len(held_out))))
+    said = warnings_of(saes, _all_together(found, saes, alive), measured)
+    return Merged(result, table, said, provenance(settings, names=[s.name for s in saes], warnings=said, held_out=table.to_dict("records"), rows=None if fit is None else dict(fit=len(fit), held_out=len(held_out))))
 
 # %% ../nbs/33_merge.ipynb #1b110eed
-def _one_kind(saes: list[Source]) -> None:
-    "Raise `ValueError` where the consensus cannot have the SAEs' own architecture, before anything is matched."
-    kinds = sorted({(s.bank.architecture.name, *s.bank.architecture.sparsity, str(s.bank.architecture.settings)) for s in saes}, key=str)
-    if len(kinds) > 1: raise ValueError(f"the SAEs differ in architecture or sparsity ({'; '.join(' '.join(map(str, kind)) for kind in kinds)}); make the consensus a TopK SAE, as in --k 32 (k=32)")
-    if kinds[0][0] in ("gated", "matryoshka"): raise ValueError(f"parts of {kinds[0][0]} SAEs cannot be averaged; make the consensus a TopK SAE, as in --k 32 (k=32)")
+def _all_together(found: Consensus, saes: list[Source], alive: list) -> dict:
+    "(i, j) -> cosines of the latents that share a cluster, of the pairs of SAEs where that is all latents of both."
+    out, at = {}, [found.members[found.members.seed == s].set_index("cluster").latent for s in range(len(saes))]
+    for i, j in combinations(range(len(saes)), 2):
+        both = at[i].index.intersection(at[j].index)
+        a, b = (saes[s].decoder[torch.tensor(at[s][both].to_numpy())] for s in (i, j))
+        if len(both) == alive[i].sum() == alive[j].sum(): out[i, j] = F.cosine_similarity(a, b).numpy()
+    return out
 
 
 def _split(acts: Activations, d: int) -> tuple[Tensor, Tensor]:
@@ -82,3 +91,4 @@ def print_merged(
     print(f"{kept} features are in more than {merged.result.support:g} of {S} SAEs: " + ", ".join(f"{int((clusters.seeds == n).sum())} in {n}" for n in range(S, 1, -1)) + f". Encoder: {merged.result.encoder}.")
     print(merged.table.round(3).to_string(index=False))
     if "explained_variance" in merged.table: print("Measured on rows that the refit has not seen. If the SAEs were trained on these activations, they have seen them, which favours them here.")
+    for w in merged.warnings: print(f"Warning: {w}.")

@@ -9,6 +9,7 @@ __all__ = ['SCHEMA_VERSION', 'COLUMNS', 'Level', 'Score', 'Assignment', 'PairSco
 
 # %% ../nbs/29_schema.ipynb #24eaf512
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -46,7 +47,7 @@ class Score(BaseModel):
     dead: str = Field(description="Whether dead latents are in or out; the verdict's own `dead` says which these are.")
     threshold: float | None = Field(description="Least cosine of a shared latent.")
     value: float | None = Field(description="Mean over pairs of SAEs.")
-    low: float | None = Field(description="95 % interval: delete-one-seed jackknife with t on S - 1 degrees of freedom; from four SAEs on.")
+    low: float | None = Field(description="95 % interval: delete-one-seed jackknife with t on S - 1 degrees of freedom, cut where the values of the score end; from four SAEs on.")
     high: float | None = Field(description="Its upper end.")
     se: float | None = Field(description="The jackknife's standard error; from three SAEs on.")
     n_saes: int = Field(description="Number of SAEs S.")
@@ -142,7 +143,10 @@ def writable(
     "Raise `ValueError` or one of `OSError`'s kinds where `path` cannot or should not be written; nothing is made."
     path = Path(path)
     if path.is_dir(): raise ValueError(f"{path} is a folder; name a file in it, as in {path / 'verdict.json'}")
-    if path.resolve() in {Path(p).expanduser().resolve() for p in inputs}: raise ValueError(f"{path} is read or written by this command already and would be overwritten; name another file")
+    here = path.resolve()
+    for other in (Path(os.path.expanduser(p)).resolve() for p in inputs):
+        if here == other: raise ValueError(f"{path} is read or written by this command already and would be overwritten; name another file")
+        if other in here.parents or here in other.parents: raise ValueError(f"{path} and {other} cannot both be written, since one of them would have to be a folder; name another file")
     if ours and path.is_file() and not ours(path): raise ValueError(f"{path} is there already and is no earlier result of this command; delete it, or name another file")
     folder = next(p for p in path.absolute().parents if p.exists())  # the others will be made
     if not folder.is_dir(): raise NotADirectoryError(f"{folder} is not a folder, so {path} cannot be written; name another file")

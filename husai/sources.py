@@ -7,12 +7,14 @@ __all__ = ['from_hub', 'locate', 'free_memory', 'need_memory', 'Source', 'read_s
            'open_activations', 'Measured', 'rows_at_once', 'measure', 'alive_masks']
 
 # %% ../nbs/28_sources.ipynb #e884ee26
+import glob
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -41,12 +43,11 @@ def from_hub(
     inside("/repository", name)
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError: raise FileNotFoundError(f"there is no file or folder {shown.removeprefix('hf:')} here, and asking the Hugging Face hub needs: pip install 'husai[hub]'") from None
-    at = f"{name}/" if name else ""
-    wanted = [*(at + f for f in _files), *([name, *(f"{p}/config.json" for p in Path(name).parents if str(p) != ".")] if name else [])]
-    try: folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as e:
+    path = PurePosixPath(name)
+    wanted = [(path.parent if path.name in _files else path) / f for f in _files] + [path, *(p / "config.json" for p in path.parents)]
+    try: folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[glob.escape(str(p)) for p in wanted]))
+    except Exception as e:  # its own, and those of its HTTP library, which is not the same in all versions
         raise FileNotFoundError(f"there is no file or folder {shown.removeprefix('hf:')} here, and the Hugging Face hub does not give it ({type(e).__name__}: {' '.join(str(e).split())[:160]})") from None
     cache = folder.parent.parent  # holds the snapshots, and what their links lead to
     leaves = [p for p in (folder, *folder.rglob("*")) if not p.resolve().is_relative_to(cache.resolve())]
@@ -58,9 +59,9 @@ def locate(
     name: str,          # as given to the command, without #member
 ) -> tuple[Path, str]:  # where it is, and how to call it
     "Where an SAE of this name lies."
-    local, hub = Path(name).expanduser(), _hub.fullmatch(name)
+    local, hub = Path(os.path.expanduser(name)), _hub.fullmatch(name)
     if name.startswith("hf:") and not hub: raise ValueError(f"{name!r} is not a name on the hub; write hf:owner/repo, hf:owner/repo/path or hf:owner/repo@revision/path")
-    if name.startswith("hf:") or hub and not local.exists() and not Path(local.parts[0]).exists(): return from_hub(hub[1], hub[2], hub[3] or "")
+    if name.startswith("hf:") or hub and not local.exists() and not Path(local.parts[0]).exists(): return from_hub(hub[1], hub[2], (hub[3] or "").rstrip("/"))
     return local, name
 
 # %% ../nbs/28_sources.ipynb #6b903f7b
@@ -181,6 +182,7 @@ def comparable(
     for s in saes:
         if s.decoder.shape[1] != saes[0].decoder.shape[1]:
             raise ValueError(f"{saes[0].name} has d_in = {saes[0].decoder.shape[1]} and {s.name} {s.decoder.shape[1]}; only SAEs of the same activations can be compared")
+        if s.decoder.shape[1] < 2: raise ValueError(f"{s.name} has d_in = 1; in one dimension all directions are alike, and there is nothing to compare")
         if not all(v.isfinite().all() for name, v in s.bank.state_dict().items() if "threshold" not in name): raise ValueError(f"{s.name} holds NaN or infinity; the file is damaged, or its training failed")
         if not s.vectors.any(): raise ValueError(f"all latents of {s.name} are dead: its decoder or its encoder holds only zeros; it has no features to compare")
 

@@ -40,6 +40,11 @@ class Interval(NamedTuple):
     se: float     # standard error; NaN below three seeds
     n: int        # seeds
 
+    def cut(self, score: str, signed: bool) -> "Interval":
+        "Without what no such score can be: above 1, below 0, or below -1 where it has a sign (shares have none). Not for differences."
+        least = -1. if signed and not score.startswith("shared") else 0.
+        return self._replace(low=max(self.low, least), high=min(self.high, 1.))
+
 
 def _interval(value: float, se: float, n: int, level: float) -> Interval:
     half = se * stats.t.ppf((1 + level) / 2, n - 1) if n >= 4 else float("nan")
@@ -314,7 +319,7 @@ def _projected(decoders: list, encoders: list, basis: Tensor, threshold: float) 
 
 
 def _row(key: Key, dead: str, s: Statistic, counts: list) -> dict:
-    i = _estimate(s.values)
+    i = _estimate(s.values).cut(key.score, key.signed)
     return dict(key._asdict(), dead=dead, value=i.value, low=i.low, high=i.high, se=i.se, n_seeds=i.n, n_latents=float(np.mean(counts)),
                 recall=s.recall, precision=s.precision, gap=s.gap)
 
@@ -360,6 +365,6 @@ def trajectory(
     for step, decoders in zip(steps.tolist(), snapshots, strict=True):
         members = [w[a] for w, a in zip(decoders.float().cpu(), alive.cpu(), strict=True)]
         for signed in (True, False):
-            i = jackknife(pair_scores(members, lambda a, b: mcc(a, b, signed).value))  # noqa: B023
+            i = jackknife(pair_scores(members, lambda a, b: mcc(a, b, signed).value)).cut("pw_mcc", signed)  # noqa: B023
             rows.append(dict(step=step, signed=signed, value=i.value, low=i.low, high=i.high))
     return pd.DataFrame(rows)
