@@ -191,7 +191,7 @@ class Room:
         return self.held[name][2]
 
 # %% ../nbs/10_kernels.ipynb #19573c91
-def _block_rows(width: int) -> int: return max(256, 2**18 // width)
+def _block_rows(width: int) -> int: return 512 if width >= 2**13 else max(256, 2**18 // width)
 
 
 def _blocks(x: Tensor, W: Tensor, room: Room, bf16: bool):
@@ -270,7 +270,7 @@ def _all(x: Tensor, W: Tensor, b: Tensor, scale: Tensor | None, room: Room) -> T
 
 def _batch_guess(pre: Tensor, k: int, least: float):
     "A threshold that somewhat more than `k` entries a row should reach, from the first rows."
-    some = pre[:max(1, 2**16 // pre.shape[1])]
+    some = pre[:max(4, 2**14 // pre.shape[1])]
     kth = np.partition(some.flatten().numpy(), some.numel() - k * len(some))[some.numel() - k * len(some)]
     return max(kth * kth.dtype.type(.9), kth.dtype.type(least))
 
