@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .architectures import TopK
+from .chance import draw_members, drawers
 from .clusters import Consensus, consensus
 from .compare import warnings_of
 from .consensus import common_architecture, consensus_sae
@@ -29,6 +30,7 @@ class Merged(NamedTuple):
     result: object  # `husai.consensus.ConsensusSAE`
     table: object   # DataFrame: sae, latents, n_alive, explained_variance, l0 (NaN without activations); the consensus first
     warnings: list  # what makes it mean less than it seems to, as for `husai stability`
+    chance: dict    # number of SAEs -> features in as many of them, of random directions
     record: dict    # see `husai.provenance.provenance`
 
 # %% ../nbs/33_merge.ipynb #319b0a19
@@ -47,12 +49,13 @@ def merge(
     measured = measure(saes, acts, progress) if acts else None
     alive = alive_masks(saes, measured)
     found = consensus([s.decoder for s in saes], threshold, alive=alive, progress=progress)
+    chance = _by_chance(saes, alive, threshold)
     fit, held_out = _split(acts, saes[0].decoder.shape[1]) if acts else (None, None)
     result = consensus_sae(found, [s.bank for s in saes], fit, support, architecture, progress=progress, **(dict(steps=steps) if acts else {}))
     settings = dict(saes=[s.files for s in saes], activations=acts and acts.files, threshold=threshold, support=support, k=k, steps=steps)
     table = _parents_table([("consensus", result.sae), *((s.name, s.bank) for s in saes)], held_out)
     said = warnings_of(saes, _all_together(found, saes, alive), measured)
-    return Merged(result, table, said, provenance(settings, names=[s.name for s in saes], warnings=said, held_out=table.to_dict("records"), rows=None if fit is None else dict(fit=len(fit), held_out=len(held_out))))
+    return Merged(result, table, said, chance, provenance(settings, names=[s.name for s in saes], warnings=said, by_chance=chance, held_out=table.to_dict("records"), rows=None if fit is None else dict(fit=len(fit), held_out=len(held_out))))
 
 # %% ../nbs/33_merge.ipynb #1b110eed
 def _all_together(found: Consensus, saes: list[Source], alive: list) -> dict:
@@ -63,6 +66,11 @@ def _all_together(found: Consensus, saes: list[Source], alive: list) -> dict:
         a, b = (saes[s].decoder[torch.tensor(at[s][both].to_numpy())] for s in (i, j))
         if len(both) == alive[i].sum() == alive[j].sum(): out[i, j] = F.cosine_similarity(a, b).numpy()
     return out
+
+
+def _by_chance(saes: list[Source], alive: list, threshold: float) -> dict:
+    members = draw_members(drawers(saes[0].decoder.shape[1])["iso"], [int(a.sum()) for a in alive], "consensus")
+    return {int(n): int(features) for n, features in consensus(members, threshold).clusters.seeds.value_counts().items()}
 
 
 def _split(acts: Activations, d: int) -> tuple[Tensor, Tensor]:
@@ -87,8 +95,11 @@ def print_merged(
     merged: Merged,
 ) -> None:
     "Print how many features are in how many SAEs, and how the consensus does beside its parents."
-    clusters, S, kept = merged.result.found.clusters, len(merged.result.found.counts), len(merged.result.kept)
-    print(f"{kept} features are in more than {merged.result.support:g} of {S} SAEs: " + ", ".join(f"{int((clusters.seeds == n).sum())} in {n}" for n in range(S, 1, -1)) + f". Encoder: {merged.result.encoder}.")
+    S, kept, counts = len(merged.result.found.counts), len(merged.result.kept), merged.result.found.clusters.seeds.value_counts()
+    by_number = lambda of: ", ".join(f"{of.get(n, 0)} in {n}" for n in range(S, 1, -1))
+    by_chance = sum(of for n, of in merged.chance.items() if n > merged.result.support * S)
+    print(f"{kept} features are in more than {merged.result.support:g} of {S} SAEs: {by_number(counts)}. Of random directions: {by_number(merged.chance)}. Encoder: {merged.result.encoder}.")
+    if by_chance > kept / 2: print(f"Warning: random directions make {by_chance} such features; raise the threshold.")
     print(merged.table.round(3).to_string(index=False))
     if "explained_variance" in merged.table: print("Measured on rows that the refit has not seen. If the SAEs were trained on these activations, they have seen them, which favours them here.")
     for w in merged.warnings: print(f"Warning: {w}.")
