@@ -401,7 +401,7 @@ def find_sae(
     path, looked = Path(path), ", ".join(f"{file} ({f})" for f, (file, _) in _formats.items() if format in (None, f))
     if path.is_dir():
         found = [f for f, (file, _) in _formats.items() if (path / file).is_file() and format in (None, f)]
-        if len(found) != 1: raise ValueError(f"{path} holds {'several formats: ' + ', '.join(found) if found else 'no autoencoder'}; looked for the files {looked}")
+        if len(found) != 1: raise ValueError(f"{path} holds {'several formats: ' + ', '.join(found) if found else 'no autoencoder'}; looked for {looked}")
         path = path / _formats[found[0]][0]
         return "husai" if path.suffix == ".safetensors" and _is_bank(path) else found[0], path
     if not path.is_file(): raise FileNotFoundError(f"there is no folder {path}, and no file")
