@@ -144,7 +144,7 @@ def load_bank(
     path: str | Path,          # a file of `save_bank`
     member: int | None = None, # read only this member
 ) -> SAEBank:                  # on the CPU
-    "Read a bank, or one of its members; raises `FileNotFoundError`, or `ValueError` for a file that holds no whole bank."
+    "Read a bank, or one of its members; raises `FileNotFoundError`, or `ValueError` for a file that holds no whole bank, or not what was saved."
     path = Path(path)
     with _described(path):
         architecture, seeds, lr, sums = _bank_record(path)
