@@ -6,9 +6,11 @@
 __all__ = ['inside', 'save_bank', 'load_bank', 'find_sae', 'load_sae', 'save_sae', 'stack_banks', 'load_frequencies']
 
 # %% ../nbs/13_formats.ipynb #22adf575
+import hashlib
 import json
 import os
 import shutil
+import warnings
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ from torch import Tensor
 
 import husai.architectures  # noqa: F401 (fills the register of architectures)
 from .architectures import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK
-from .provenance import atomic, load_json, save_json, save_tensors, save_yaml
+from .provenance import atomic, check_place, load_json, save_json, save_tensors, save_yaml, stable_hash
 from .sae import Architecture, SAEBank
 
 # %% ../nbs/13_formats.ipynb #dfb46a31
@@ -94,25 +96,35 @@ def inside(
     return path
 
 # %% ../nbs/13_formats.ipynb #d0ec39d0
+def _sums(t: Tensor) -> list[str]:  # one for each member
+    return [hashlib.sha256(row.view(torch.uint8).numpy()).hexdigest()[:16] for row in t.reshape(len(t), -1)]
+
+
 def save_bank(
     path: str | Path,  # a `.safetensors` file
     bank: SAEBank,     # S members
     record: dict,      # see `husai.provenance.provenance`; the bank's description is added under "bank"
 ) -> None:
     "Write a bank to one file, and its description to a `.yaml` beside it; raises `ValueError` for another suffix and for weights that are not finite."
-    path, tensors = Path(path), {name: t.detach() for name, t in bank.state_dict().items()}
+    path, tensors = Path(path), {name: t.detach().cpu().contiguous() for name, t in bank.state_dict().items()}
     if path.suffix != ".safetensors": raise ValueError(f"a bank's file must end in .safetensors, got {path}; name it {path.with_suffix('.safetensors')}")
     _finite(tensors, bank.architecture.state, "a bank is saved only with finite weights; look where its training failed")
     description = dict(architecture=bank.architecture.record(), seeds=bank.seeds, lr=bank.lr)
-    save_tensors(path, tensors, {**record, "bank": description})
+    sums = dict(description=stable_hash(description), **{name: _sums(t) for name, t in tensors.items()})
+    save_tensors(path, tensors, {**record, "bank": dict(description, checksums=sums)})
     save_yaml(path.with_suffix(".yaml"), dict(bank=description, shapes={name: list(t.shape) for name, t in tensors.items()}, record=record))
 
 # %% ../nbs/13_formats.ipynb #770d2852
-def _bank_record(path: Path) -> tuple:  # architecture, seeds, learning rates, names of the tensors
+_damaged = "is not what was saved (its checksum differs); the file was damaged or changed: fetch it again from where it came from, or make the bank anew"
+
+
+def _bank_record(path: Path) -> tuple:  # architecture, seeds, learning rates, name -> checksums of the members (None where there are none)
     "What a file of `save_bank` describes; its header has been checked against it."
     headers = _headers(path)
     with safe_open(path, framework="pt") as f: record = json.loads((f.metadata() or {}).get("husai", "{}")).get("bank")
     if record is None: raise ValueError(f"{path} holds no bank; save one with save_bank")
+    sums = record.pop("checksums", {})
+    if sums and sums["description"] != stable_hash(record): raise ValueError(f"the description in {path} {_damaged}")
     kind, seeds = record["architecture"], record["seeds"]
     if kind["name"] not in Architecture.known: raise ValueError(f"{path} holds architecture {kind['name']!r}; known are {sorted(Architecture.known)}")
     architecture = Architecture.known[kind["name"]](kind["sparsity"], **kind["settings"])
@@ -125,24 +137,30 @@ def _bank_record(path: Path) -> tuple:  # architecture, seeds, learning rates, n
     lr = record.get("lr", [4e-3] * S)
     for name, values in dict(seeds=seeds, sparsity=architecture.sparsity, lr=lr).items():
         if len(values) != S: raise ValueError(f"{path} describes {len(values)} {name} for {S} members")
-    return architecture, seeds, lr, list(want)
+    return architecture, seeds, lr, {name: sums[name] if sums else None for name in want}
 
 # %% ../nbs/13_formats.ipynb #417aa574
 def load_bank(
     path: str | Path,          # a file of `save_bank`
     member: int | None = None, # read only this member
 ) -> SAEBank:                  # on the CPU
-    "Read a bank, or one of its members; raises `FileNotFoundError`, or `ValueError` for a file that holds no whole bank."
+    "Read a bank, or one of its members; raises `FileNotFoundError`, or `ValueError` for a file that holds no whole bank, or not what was saved."
     path = Path(path)
     with _described(path):
-        architecture, seeds, lr, names = _bank_record(path)
+        architecture, seeds, lr, sums = _bank_record(path)
         part = slice(None)
         if member is not None:
             if not isinstance(member, Integral) or isinstance(member, bool) or not 0 <= member < len(seeds):
                 raise ValueError(f"member must be a whole number between 0 and {len(seeds) - 1}, got {member!r}")
             part = slice(member, member + 1)
-        with safe_open(path, framework="pt") as f: tensors = {name: _wide(f.get_slice(name)[part]) for name in names}
+        tensors = {}
+        with safe_open(path, framework="pt") as f:
+            for name, saved in sums.items():
+                t = f.get_slice(name)[part]
+                if saved and _sums(t) != saved[part]: raise ValueError(f"{name} in {path} {_damaged}")
+                tensors[name] = _wide(t)
         _finite(tensors, architecture.state)
+        if None in sums.values(): warnings.warn(f"{path} was written before banks had checksums, so damage to it cannot be seen; save_bank gives it some", stacklevel=2)
         return SAEBank(architecture.with_sparsity(architecture.sparsity[part]), seeds[part], tensors, lr[part])
 
 # %% ../nbs/13_formats.ipynb #370ec9b8
@@ -382,7 +400,7 @@ def find_sae(
     if format is not None and format not in _formats: raise ValueError(f"format must be one of {', '.join(_formats)}, got {format!r}")
     path, looked = Path(path), ", ".join(f"{file} ({f})" for f, (file, _) in _formats.items() if format in (None, f))
     if path.is_dir():
-        found = [f for f, (file, _) in _formats.items() if (path / file).exists() and format in (None, f)]
+        found = [f for f, (file, _) in _formats.items() if (path / file).is_file() and format in (None, f)]
         if len(found) != 1: raise ValueError(f"{path} holds {'several formats: ' + ', '.join(found) if found else 'no autoencoder'}; looked for {looked}")
         path = path / _formats[found[0]][0]
         return "husai" if path.suffix == ".safetensors" and _is_bank(path) else found[0], path
@@ -425,7 +443,9 @@ def save_sae(
     if bank.architecture.name not in known:
         raise ValueError(f"{format} has no class for the architecture {bank.architecture.name!r}, only for {', '.join(known)}; keep it with save_bank")
     if folder.exists(): raise ValueError(f"{folder} exists; name a new folder, or delete it first")
+    check_place(folder)
     tensors, config = convert(bank.member(member))
+    _finite(tensors, why=f"{format} is given finite weights only; look where the member's training failed")
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)

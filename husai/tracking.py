@@ -15,7 +15,7 @@ from netrc import NetrcParseError, netrc
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .provenance import load_table, save_table
+from .provenance import check_place, load_table, save_table
 
 # %% ../nbs/14_tracking.ipynb #43378722
 class _Table:
@@ -23,6 +23,7 @@ class _Table:
     def __init__(self, path: str | Path, members: list[dict], record: dict, every: float):
         self.path, self.record, self.every, self.saved, self.new = Path(path), record, every, time.monotonic(), False
         self.rows = [[] for _ in members]
+        check_place(self.path)  # now, and not at the first writing, with which the run would end
         if not self.path.exists(): return
         table, way_out = load_table(self.path), "and writing would replace it; delete it, or give another path"
         if not {"member", "step"} <= set(table.columns): raise ValueError(f"{self.path} is no bank's log, having no columns member and step, {way_out}")
@@ -65,7 +66,7 @@ def parquet_trackers(
     every: float = 30.,  # seconds between writings
     **columns,           # the same for all rows: source="activations"
 ) -> list:               # one tracker for each member
-    "Trackers that leave a bank's curves in one Parquet file, with columns member, seed, sparsity, lr, step and what is logged; raises `ValueError` where the file holds no row of the bank's."
+    "Trackers that leave a bank's curves in one Parquet file, with columns member, seed, sparsity, lr, step and what is logged; raises `ValueError` for a file that cannot be written, or holds no row of the bank's."
     members = _members(bank, columns)
     table = _Table(path, members, record, every)
     return [ParquetTracker(table, member) for member in members]
