@@ -165,7 +165,7 @@ def load_tensors(
             if missing: raise ValueError(f"{path} holds no tensor {sorted(missing)}; it holds {sorted(f.keys())}")
             tensors = {name: f.get_tensor(name) for name in (names or f.keys())}
             return tensors, json.loads((f.metadata() or {}).get("husai", "{}"))
-    except SafetensorError as e:
+    except (SafetensorError, json.JSONDecodeError) as e:
         raise ValueError(f"{path} is not a whole safetensors file ({e}); delete it and run again what wrote it") from None
 
 # %% ../nbs/00_provenance.ipynb #0347a507

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .kernels import Codes, Order, Room, above_codes, gradients, residual, topk_codes
 from .provenance import generator
+from .store import as_floats
 
 # %% ../nbs/11_sae.ipynb #5c47cee0
 def _is_number(value, whole: bool = False) -> bool:
@@ -66,8 +67,9 @@ class Architecture:
         Architecture.known[cls.name] = cls
 
     def __init__(self, sparsity: float | list, **settings):
-        self.sparsity, self.settings = _numbers(next(iter(signature(type(self)).parameters), "sparsity"), sparsity), settings
-        _check_settings(type(self), settings)
+        self.sparsity = _numbers(next(iter(signature(type(self)).parameters), "sparsity"), sparsity)
+        self.settings = {name: v.item() if getattr(v, "ndim", None) == 0 else v for name, v in settings.items()}  # NumPy's numbers as Python's
+        _check_settings(type(self), self.settings)
 
     def with_sparsity(self, sparsity: list) -> "Architecture": return type(self)(sparsity, **self.settings)
 
@@ -131,10 +133,16 @@ class SAEBank(nn.Module):
         _check_shapes(architecture, tensors)
         _check_members(len(tensors["W_enc"]), self.seeds, architecture.sparsity, self.lr)
         for name in self.weight_names: setattr(self, name, nn.Parameter(tensors[name].detach().clone(), requires_grad=False))
-        self.W_enc.data = tensors["W_enc"].detach().transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)  # latent by latent in memory
         self.register_buffer("silent", tensors.get("silent", torch.zeros_like(self.b_enc)).clone())
         for name in architecture.state:
             self.register_buffer(name, tensors.get(name, torch.full_like(self.b_dec[:, 0], torch.nan)).clone())
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        "Move what lies in memory in another way than training walks along it; what lies well stays where it is."
+        for name, t in (*self.named_parameters(), *self.named_buffers()):
+            flat = t.data.mT if name == "W_enc" else t.data  # latent by latent
+            if not flat.is_contiguous(): t.data = flat.contiguous().mT if name == "W_enc" else flat.contiguous()
 
     @property
     def weight_names(self) -> tuple: return ("W_enc", "b_enc", "W_dec", "b_dec", *self.architecture.weights)
@@ -146,9 +154,13 @@ class SAEBank(nn.Module):
 
     def name(self, i: int) -> str: return f"member {i} (seed {self.seeds[i]}, sparsity {self.architecture.sparsity[i]})"
 
-    def preactivations(self, x: Tensor) -> Tensor:  # x [N, d] or [S, N, d] -> [S, N, m]
-        S, d = self.b_dec.shape
+    def inputs(self, x) -> Tensor:  # [N, d] or [S, N, d], a tensor (which keeps its history) or a NumPy array -> in the bank's dtype, on its device
+        (S, d), floats = self.b_dec.shape, as_floats(x, "inputs")
         if x.ndim not in (2, 3) or x.shape[-1] != d or x.ndim == 3 and len(x) not in (1, S): raise ValueError(f"inputs must have shape [N, {d}] or [{S}, N, {d}], got {list(x.shape)}")
+        return (x if isinstance(x, Tensor) else floats).to(self.b_dec)
+
+    def preactivations(self, x: Tensor) -> Tensor:  # x [N, d] or [S, N, d] -> [S, N, m]
+        S, x = len(self), self.inputs(x)
         x = x.expand(S, *x.shape[-2:])
         return torch.baddbmm(self.b_enc[:, None], x - self.b_dec[:, None], self.W_enc)
 
@@ -199,6 +211,7 @@ def geometric_median(
     steps: int = 100,  # at most
 ) -> Tensor:           # `[d]` float32, computed in float64
     "The point with the least sum of distances to the rows of `x` (Weiszfeld's iteration, to a relative change of 1e-7)."
+    x = as_floats(x, "the data")
     if x.ndim != 2 or not len(x) or not x.isfinite().all(): raise ValueError(f"the geometric median needs finite data [N, d], got shape {list(x.shape)}")
     x = x.double()
     at = x.mean(0)
@@ -286,7 +299,7 @@ def firing(
     batch: int = 4096,  # inputs at a time
 ) -> Tensor:            # `[S, m]` number of inputs on which each latent is active, int64
     "How often each latent fires; `firing(bank, x) > 0` are the alive ones."
-    return sum((bank.encode(part) > 0).sum(1) for part in x.split(batch, dim=-2))
+    return sum((bank.encode(part) > 0).sum(1) for part in bank.inputs(x).split(batch, dim=-2))
 
 # %% ../nbs/11_sae.ipynb #e5e91fcd
 @torch.no_grad()
@@ -298,6 +311,7 @@ def member_table(
 ):                                # DataFrame, one row a member
     "member, seed, architecture, width, sparsity, explained_variance, l0, dead_fraction, n_alive, in_subspace (NaN without a basis)."
     import pandas as pd
+    x = bank.inputs(x)
     error = torch.zeros(len(bank), dtype=torch.float64)
     fired = torch.zeros_like(bank.silent, dtype=torch.long)
     for part in x.split(batch, dim=-2):

@@ -7,7 +7,6 @@ __all__ = ['soft_cosine', 'patience', 'Moments', 'hold_cosine', 'clip_gradients'
            'Trainer', 'train_step', 'train_segment', 'may_fork', 'fork', 'release', 'train_bank']
 
 # %% ../nbs/16_train.ipynb #6e4c0955
-import hashlib
 import math
 import mmap
 import multiprocessing
@@ -17,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict
@@ -26,12 +26,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.optim.adam import adam
 
-from .feeds import Recipe, feed_for, is_number, lr_factor, snapshot_steps
+from .feeds import Recipe, digest, feed_for, is_number, lr_factor, snapshot_steps
 from .kernels import Room, loops_for, project_rows, unit_rows
-from .provenance import generator, load_tensors, plain, save_tensors
+from .provenance import generator, load_tensors, plain, save_tensors, stable_hash
 from .sae import Loss, Member, SAEBank
 from .store import is_whole
 
@@ -136,11 +137,13 @@ class Trainer:
     def __init__(self, bank: SAEBank, data, recipe: Recipe, log_every: int = 50, n_snapshots: int = 12, cores: int | None = None):
         if not is_whole(log_every, 1): raise ValueError(f"log_every must be a whole number of at least 1, got {log_every!r}")
         if not (cores is None or is_whole(cores, 1)): raise ValueError(f"cores must be a whole number of at least 1 or None, got {cores!r}")
-        if bank.b_dec.dtype not in (torch.float32, torch.float64): raise ValueError(f"a bank is trained in float32 or float64, got {bank.b_dec.dtype}: Adam's averages do not live in fewer bits; bank.float() first")
+        dtypes = {t.dtype for t in bank.state_dict().values()}
+        if dtypes not in ({torch.float32}, {torch.float64}): raise ValueError(f"a bank is trained in float32 or float64, got {', '.join(sorted(map(str, dtypes)))}: Adam's averages do not live in fewer bits; bank.float() first")
         if max(bank.lr) > 1e18: raise ValueError(f"a learning rate must be at most 1e18, got {max(bank.lr)}: one step would make weights infinite; 1e-4 to 1e-2 are usual")
         if not is_whole(n_snapshots, 0) or n_snapshots == 1: raise ValueError(f"n_snapshots must be at least 2 (first and last step), or 0 for none, got {n_snapshots!r}")
+        bank.lay_out()  # Adam and the loops go through memory as it lies
         self.bank, self.recipe, self.log_every, self.step, self.stopped = bank, recipe, log_every, 0, {}
-        self.feed, self.start = feed_for(bank, data, recipe), _digest(bank.state_dict())
+        self.feed, self.start = feed_for(bank, data, recipe), digest(bank.state_dict())
         fixed = {"W_dec"} if recipe.decoder == "frozen" else set()
         self.moments = Moments(bank, [n for n in bank.weight_names if n not in fixed | (set() if recipe.learn_b_dec else {"b_dec"})])
         self.anchor = torch.nn.functional.normalize(bank.W_dec.detach(), dim=-1) if recipe.decoder == "soft" else None
@@ -305,24 +308,22 @@ def release(t: Trainer) -> None:
     t.own, t.local = [], threading.local()
     t.processes.clear()
 
-# %% ../nbs/16_train.ipynb #4e965f2f
-def _digest(tensors: dict) -> str:
-    "A hash of all bytes of a bank's weights and state."
-    h = hashlib.sha256()
-    for name in sorted(tensors):
-        h.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
-        for t in tensors[name]: h.update((t.T if name == "W_enc" else t).detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())  # W_enc as it lies in memory: no copy
-    return h.hexdigest()[:12]
-
 # %% ../nbs/16_train.ipynb #ce7a0560
 def _save(trainer: Trainer, path: str | Path) -> None:
     "Write a checkpoint, whole or not at all."
-    t, tensors = trainer, dict(trainer.bank.state_dict())
-    for kind, stack in (("mean", t.moments.mean), ("square", t.moments.square)): tensors.update({f"{kind}.{name}": v for name, v in stack.items()})
-    tensors["count"] = t.moments.count
+    t, tensors = trainer, _tensors(trainer)
     if t.snapshots: tensors["snapshots"] = torch.stack(t.snapshots)
-    if t.anchor is not None: tensors["anchor"] = t.anchor
-    save_tensors(path, tensors, dict(identity=_identity(t), step=t.step, rows=t.rows, sums=t.sums, stopped={str(i): why for i, why in t.stopped.items()}))
+    record = plain(dict(identity=_identity(t), step=t.step, rows=t.rows, sums=t.sums, stopped={str(i): why for i, why in t.stopped.items()}))
+    save_tensors(path, tensors, dict(record, checksum=_checksum(tensors, record)))
+
+
+def _tensors(t: Trainer) -> dict:
+    "What steps change, by name, and the anchor."
+    averages = {f"{kind}.{name}": v for kind, stack in (("mean", t.moments.mean), ("square", t.moments.square)) for name, v in stack.items()}
+    return dict(t.bank.state_dict(), **averages, count=t.moments.count, **({} if t.anchor is None else dict(anchor=t.anchor)))
+
+
+def _checksum(tensors: dict, record: dict) -> str: return digest(tensors) + stable_hash(record)
 
 
 def _identity(t: Trainer) -> dict:
@@ -331,25 +332,31 @@ def _identity(t: Trainer) -> dict:
                 start=t.start, data=t.feed.fingerprint(), log_every=t.log_every, snapshots=t.wanted, threads_in_a_product=t.intra)
 
 
+# %% ../nbs/16_train.ipynb #e7b10603
 def _resume(t: Trainer, path: str | Path) -> None:
-    "Go on from a checkpoint; raises `ValueError` where it belongs to another run."
+    "Go on from a checkpoint; raises `ValueError` where it is damaged or belongs to another run, before anything is changed."
     tensors, record = load_tensors(path)
-    theirs, names = record.get("identity", {}), t.bank.state_dict().keys()
-    if names <= tensors.keys() and _digest({name: tensors[name] for name in names}) == t.start: t.start = theirs.get("start")  # the bank as an interrupt left it
+    if not isinstance(record, dict) or not isinstance(record.get("identity"), dict): raise ValueError(f"{path} is no checkpoint of a training run; name another file")
+    if record.pop("checksum", None) != _checksum(tensors, record): raise ValueError(f"{path} is damaged, its contents are not those of its checksum; delete it to start anew")
+    _same_run(t, path, tensors, record["identity"])
+    own, step = _tensors(t), record.get("step")
+    unfit = [name for name, v in own.items() if name not in tensors or (tensors[name].shape, tensors[name].dtype) != (v.shape, v.dtype)]
+    if not is_whole(step, 0) or step > t.recipe.steps: unfit.append(f"step {step!r} of {t.recipe.steps}")
+    if unfit: raise ValueError(f"{path} does not fit its own run, see {unfit[0]}; delete it to start anew")
+    for name, v in own.items(): v.copy_(tensors[name])
+    t.step, t.rows, t.sums, t.stopped = step, record["rows"], record["sums"], {int(i): why for i, why in record["stopped"].items()}
+    t.snapshots = list(tensors.get("snapshots", ()))
+
+
+def _same_run(t: Trainer, path: str | Path, tensors: dict, theirs: dict) -> None:
+    names = t.bank.state_dict().keys()
+    if names <= tensors.keys() and digest({name: tensors[name] for name in names}) == t.start: t.start = theirs.get("start")  # the bank as an interrupt left it
     ours = plain(_identity(t))
     differ = [name for name in ours if theirs.get(name) != ours[name]]
-    if not theirs: raise ValueError(f"{path} is no checkpoint of a training run; name another file")
-    if differ:
-        was, now = theirs.get(differ[0]), ours[differ[0]]
-        if isinstance(was, dict) and isinstance(now, dict): was, now = ({k: v for k, v in one.items() if other.get(k) != v} for one, other in ((was, now), (now, was)))
-        raise ValueError(f"{path} is the checkpoint of another run: {differ[0]} was {was}, is {now}; delete it to start anew, or name another")
-    for name, own in t.bank.state_dict().items(): own.copy_(tensors[name])
-    for kind, stack in (("mean", t.moments.mean), ("square", t.moments.square)):
-        for name, own in stack.items(): own.copy_(tensors[f"{kind}.{name}"])
-    t.moments.count.copy_(tensors["count"])
-    t.step, t.rows, t.sums, t.stopped = record["step"], record["rows"], record["sums"], {int(i): why for i, why in record["stopped"].items()}
-    t.snapshots = list(tensors.get("snapshots", ()))
-    if t.anchor is not None: t.anchor.copy_(tensors["anchor"])
+    if not differ: return
+    was, now = theirs.get(differ[0]), ours[differ[0]]
+    if isinstance(was, dict) and isinstance(now, dict): was, now = ({k: v for k, v in one.items() if other.get(k) != v} for one, other in ((was, now), (now, was)))
+    raise ValueError(f"{path} is the checkpoint of another run: {differ[0]} was {was}, is {now}; delete it to start anew, or name another")
 
 # %% ../nbs/16_train.ipynb #0b92b400
 def _fold_scale(bank: SAEBank, scale: list[float]) -> None:
@@ -394,6 +401,14 @@ def _run(t: Trainer, pool: ThreadPoolExecutor, saver, report) -> None:
             raise
 
 # %% ../nbs/16_train.ipynb #6299cefb
+def _check_watchers(bank: SAEBank, trackers, progress) -> None:
+    if not (progress is None or callable(progress)): raise ValueError(f"progress must be a function (done, total, note) or None, got {progress!r}")
+    if trackers is None: return
+    if not isinstance(trackers, list | tuple) or len(trackers) not in (0, len(bank)): raise ValueError(f"trackers must be one tracker for each of the {len(bank)} members, got {len(trackers) if isinstance(trackers, list | tuple) else repr(trackers)}")
+    for one in trackers:
+        if not callable(getattr(one, "log", None)): raise ValueError(f"a tracker has a method log(step, values), see husai.tracking; got {one!r}")
+
+
 def _trackers_told(t: Trainer, trackers: list, told: list) -> None:
     "Give each member's tracker the rows it has not seen."
     for i, tracker in enumerate(trackers):
@@ -401,11 +416,30 @@ def _trackers_told(t: Trainer, trackers: list, told: list) -> None:
         told[i] = len(t.rows[i])
 
 # %% ../nbs/16_train.ipynb #d1e70004
-def _check_place(path: Path) -> None:
+def _check_place(path) -> None:
     "Raise where a checkpoint cannot be written, before any time is spent."
+    if not isinstance(path, str | Path): raise ValueError(f"checkpoint must be the name of a file or None, got {path!r}")
+    path = Path(path)
     if path.is_dir(): raise ValueError(f"checkpoint must be a file, {path} is a folder; name a file in it")
     here = next(p for p in (path.parent, *path.absolute().parent.parents) if p.exists())  # folders are made
     if not here.is_dir() or not os.access(here, os.W_OK): raise ValueError(f"checkpoint {path} cannot be written: {here} is {'a folder that is closed to writing' if here.is_dir() else 'no folder'}; name another place")
+
+# %% ../nbs/16_train.ipynb #e7b10605
+class _Saver:
+    "Writes the checkpoints of a run: when asked to, at the end, and every so many seconds."
+    def __init__(self, t: Trainer, path, every: float): self.t, self.path, self.every, self.at, self.state = t, path, every, time.monotonic(), "new"
+
+    def __call__(self, now: bool) -> None:
+        last = now or self.t.step == self.t.recipe.steps
+        if not self.path or not (last or time.monotonic() - self.at >= self.every): return
+        try:
+            _save(self.t, self.path)
+            self.state = "written"
+        except (OSError, SafetensorError) as e:
+            if self.state == "new" and not last: raise
+            if last or self.state != "missed": warnings.warn(f"the checkpoint at step {self.t.step} could not be written, training goes on without: {e}", stacklevel=2)
+            self.state = "missed"
+        self.at = time.monotonic()
 
 # %% ../nbs/16_train.ipynb #c201d06d
 def train_bank(
@@ -424,20 +458,15 @@ def train_bank(
     """Train all members; raises `ValueError` for data and options that do not fit, `RuntimeError` when no member is left.
 
     To go on from `checkpoint`, make the same call with the same start and data, which is checked. Of an iterator, to be given from its beginning, only the number of
-    batches already used is known: that they are the same ones is up to the caller. After an interrupt a bank that is trained with `normalise` works on scaled inputs; the scale is folded in at the end."""
+    batches already used is known: that they are the same ones is up to the caller. Of a store the checksums in its index are compared; that its shards still have them is found by `Store.verify`.
+    A checkpoint that cannot be written later in a run, or at its end, is missed with a warning. After an interrupt a bank that is trained with `normalise` works on scaled inputs; the scale is folded in at the end."""
     if not (is_number(checkpoint_every) and checkpoint_every >= 0): raise ValueError(f"checkpoint_every must be a number of seconds, 0 or more, got {checkpoint_every!r}")
     known = Recipe.__dataclass_fields__
     for name in recipe.keys() - known: raise ValueError(f"there is no option {name}; there are {', '.join(known)}" + (" (learning rates belong to the members: init_bank(..., lr=...))" if name == "lr" else ""))
-    if checkpoint: _check_place(Path(checkpoint))
+    if checkpoint not in (None, ""): _check_place(checkpoint)
+    _check_watchers(bank, trackers, progress)
     t, told = Trainer(bank, data, Recipe(**recipe), log_every, n_snapshots, cores), [0] * len(bank)
-    if trackers and len(trackers) != len(bank): raise ValueError(f"trackers must be one tracker for each of the {len(bank)} members, got {len(trackers)}")
     if checkpoint and Path(checkpoint).exists(): _resume(t, checkpoint)
-    saved = time.monotonic()
-    def saver(now: bool):
-        nonlocal saved
-        if checkpoint and (now or t.step == t.recipe.steps or time.monotonic() - saved >= checkpoint_every):
-            _save(t, checkpoint)
-            saved = time.monotonic()
     def report(t):
         if trackers: _trackers_told(t, trackers, told)
         if progress: progress(t.step, t.recipe.steps, _last(t))
@@ -445,7 +474,7 @@ def train_bank(
     torch.set_num_threads(t.intra)
     try:
         if progress: progress(t.step, t.recipe.steps, "")
-        with ThreadPoolExecutor(t.cores) as pool: _run(t, pool, saver, report)
+        with ThreadPoolExecutor(t.cores) as pool: _run(t, pool, _Saver(t, checkpoint, checkpoint_every), report)
     finally:
         release(t)
         torch.set_num_threads(intra)
