@@ -11,6 +11,7 @@ from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -68,7 +69,7 @@ class Architecture:
 
     def __init__(self, sparsity: float | list, **settings):
         self.sparsity = _numbers(next(iter(signature(type(self)).parameters), "sparsity"), sparsity)
-        self.settings = {name: v.item() if getattr(v, "ndim", None) == 0 else v for name, v in settings.items()}  # NumPy's numbers as Python's
+        self.settings = {name: v.item() if isinstance(v, np.generic) else v for name, v in settings.items()}
         _check_settings(type(self), self.settings)
 
     def with_sparsity(self, sparsity: list) -> "Architecture": return type(self)(sparsity, **self.settings)

@@ -437,7 +437,7 @@ class _Saver:
             self.state = "written"
         except (OSError, SafetensorError) as e:
             if self.state == "new" and not last: raise
-            if last or self.state != "missed": warnings.warn(f"the checkpoint at step {self.t.step} could not be written, training goes on without: {e}", stacklevel=2)
+            if last or self.state != "missed": warnings.warn(f"the checkpoint at step {self.t.step} could not be written, which does not end training: {e}", stacklevel=2)
             self.state = "missed"
         self.at = time.monotonic()
 
