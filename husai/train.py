@@ -32,7 +32,7 @@ from torch.optim.adam import adam
 
 from .feeds import Recipe, digest, feed_for, is_number, lr_factor, snapshot_steps
 from .kernels import Room, loops_for, project_rows, unit_rows
-from .provenance import generator, load_tensors, plain, save_tensors, stable_hash
+from .provenance import check_place, generator, load_tensors, plain, save_tensors, stable_hash
 from .sae import Loss, Member, SAEBank
 from .store import is_whole
 
@@ -419,10 +419,7 @@ def _trackers_told(t: Trainer, trackers: list, told: list) -> None:
 def _check_place(path) -> None:
     "Raise where a checkpoint cannot be written, before any time is spent."
     if not isinstance(path, str | Path): raise ValueError(f"checkpoint must be the name of a file or None, got {path!r}")
-    path = Path(path)
-    if path.is_dir(): raise ValueError(f"checkpoint must be a file, {path} is a folder; name a file in it")
-    here = next(p for p in (path.parent, *path.absolute().parent.parents) if p.exists())  # folders are made
-    if not here.is_dir() or not os.access(here, os.W_OK): raise ValueError(f"checkpoint {path} cannot be written: {here} is {'a folder that is closed to writing' if here.is_dir() else 'no folder'}; name another place")
+    check_place(path)
 
 # %% ../nbs/16_train.ipynb #e7b10605
 class _Saver:
