@@ -150,7 +150,7 @@ def _scored(pairs: dict, drawn: dict, latents: list, threshold: float, functiona
     for key in next(iter(found.values())):
         d, three, values = SCORES[key], np.array([f[key] for f in found.values()]), np.full((S, S), np.nan)
         for (i, j), f in found.items(): values[i, j] = values[j, i] = f[key].value
-        over, counts = jackknife(values).cut(key, d.signed), [len(a.decoder) + a.dead * (d.dead == "in") for a in latents]
+        over, counts = jackknife(values).cut(key, d.signed), [len(a.decoder) + a.dead * (d.dead == "zero") for a in latents]
         levels = levels_of(key, over.value, drawn, latents)
         if key == "functional": levels = [dict(null="shuffled_inputs", mean=np.mean(shuffled), se=np.std(shuffled, ddof=1) / math.sqrt(len(shuffled)) if len(shuffled) > 1 else None,
                                                draws=len(shuffled), q99=None, p_value=None, may_subtract=False, corrected=None)]

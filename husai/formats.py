@@ -326,6 +326,7 @@ _classes = dict(AutoEncoder=("relu", {**_linear, "b_dec": "bias"}), AutoEncoderN
 
 # %% ../nbs/13_formats.ipynb #c44edf06
 def _load_dictionary_learning(path: Path, folder: Path, seed: int) -> SAEBank:
+    if not (folder / "config.json").is_file(): raise FileNotFoundError(f"{path} would be read as dictionary_learning's, whose config.json lies beside its ae.pt, and there is none in {folder}")
     config = _configuration(folder / "config.json")["trainer"]
     cls = config["dict_class"]
     if cls not in _classes: raise ValueError(f"{folder} holds a {cls!r}; readable are {', '.join(_classes)}")

@@ -39,16 +39,16 @@ class Definition(NamedTuple):
     label: str    # for tables
     vectors: str  # "decoder", "encoder+decoder" or "activations"
     signed: bool  # whether opposite directions are different features
-    dead: str     # whether dead latents are "in" or "out"
+    dead: str     # dead latents are left "out", or keep their place with a cosine of "zero" to all
     text: str     # in a sentence
 
 
 SCORES = dict(
     pw_mcc=Definition("PW-MCC", "decoder", True, "out", "sum of cosines of the best one-to-one pairs over the smaller number of latents (Song et al. 2025, as in their code)"),
     pw_mcc_unsigned=Definition("PW-MCC, unsigned", "decoder", False, "out", "the same with absolute cosines (Song et al. 2025, as in their text)"),
-    stability=Definition("stability (Fel)", "decoder", True, "in", "sum of cosines of the best permutation over the larger number of latents (Fel et al. 2025)"),
-    mmcs_onward=Definition("MMCS, onward", "decoder", True, "out", "mean over latents of the SAE named earlier of the largest cosine in the later one (Sharkey et al. 2022)"),
-    mmcs_back=Definition("MMCS, back", "decoder", True, "out", "mean over latents of the SAE named later of the largest cosine in the earlier one"),
+    stability=Definition("stability (Fel)", "decoder", True, "zero", "sum of cosines of the best permutation over the larger number of latents, dead ones counted with a cosine of 0 (Fel et al. 2025)"),
+    mmcs_onward=Definition("MMCS, onward", "decoder", True, "out", "mean over latents of the SAE named earlier of the largest cosine in the later one (Sharkey et al. 2022); among more than two SAEs it depends on their order"),
+    mmcs_back=Definition("MMCS, back", "decoder", True, "out", "mean over latents of the SAE named later of the largest cosine in the earlier one; among more than two SAEs it depends on their order"),
     shared=Definition("shared at .7", "encoder+decoder", True, "out", "share of pairs that encoder and decoder both make, with cosines of at least 0.7 in both (Paulo & Belrose 2025)"),
     shared_null=Definition("shared at null's 99 %", "encoder+decoder", True, "out", "share of pairs that both make, with cosines of at least the null's 99th percentile in both"),
     functional=Definition("functional PW-MCC", "activations", True, "out", "sum of correlations of the best one-to-one pairs, over the same inputs, over the smaller number of latents"))

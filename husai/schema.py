@@ -44,7 +44,7 @@ class Score(BaseModel):
     definition: str = Field(description="What it is, with its source.")
     vectors: str = Field(description="What is compared: decoder, encoder+decoder, or activations.")
     signed: bool = Field(description="Whether opposite directions are different features.")
-    dead: str = Field(description="Whether dead latents are in or out; the verdict's own `dead` says which these are.")
+    dead: str = Field(description="Whether dead latents are left out, or keep their place with a cosine of zero; the verdict's own `dead` says which these are.")
     threshold: float | None = Field(description="Least cosine of a shared latent.")
     value: float | None = Field(description="Mean over pairs of SAEs.")
     low: float | None = Field(description="95 % interval: delete-one-seed jackknife with t on S - 1 degrees of freedom, cut where the values of the score end; from four SAEs on.")
@@ -226,7 +226,7 @@ def _remarks(verdict: Verdict) -> list[str]:
     inside, shares = verdict.nulls.get("subspace"), [s.subspace_share for s in verdict.saes]
     where = [f"iso_subspace draws in the {inside['dimensions']} of {verdict.saes[0].d_in} dimensions that hold {100 * inside['variance']:g} % of the activations' variance; of the decoders {min(shares):.2f} to {max(shares):.2f} lies in them."] if inside else []
     stated = "not stated, and files do not say (--varies does)" if verdict.varies == "not stated" else verdict.varies
-    return [f"What the seed changed: {stated}. Where it says dead out, these are left out, and where it says dead in they count with a cosine of 0: {verdict.dead}. n is SAEs x latents compared. A level in brackets is a reference and no floor.", exact, *where, *(f"Warning: {w}." for w in verdict.warnings), *(f"Left out: {w}." for w in verdict.left_out)]
+    return [f"What the seed changed: {stated}. Where it says dead out, these are left out, and where it says dead zero they count with a cosine of 0: {verdict.dead}. n is SAEs x latents compared. A level in brackets is a reference and no floor.", exact, *where, *(f"Warning: {w}." for w in verdict.warnings), *(f"Left out: {w}." for w in verdict.left_out)]
 
 # %% ../nbs/29_schema.ipynb #a1672076
 def print_verdict(
