@@ -104,12 +104,12 @@ def _is_disk_full(error: BaseException) -> bool:
 def check_place(
     path: str | Path,  # a file to be written, now or at the end of a long run
 ) -> None:
-    "Raise `ValueError` where no file can be written at `path`; folders on the way to it are made when it is."
+    "Raise `PermissionError` where no file can be written at `path`, `ValueError` where it is a folder; folders on the way to it are made when it is."
     path = Path(path)
     if path.is_dir(): raise ValueError(f"{path} is a folder; name a file in it")
     here = next(p for p in path.absolute().parents if os.path.exists(p))
     closed = "closed to writing" if here.is_dir() else "no folder"
-    if not os.access(here, os.W_OK | os.X_OK) or not here.is_dir(): raise ValueError(f"{path} cannot be written: {here} is {closed}; choose another folder (for results of a study or a command, with --out)")
+    if not os.access(here, os.W_OK | os.X_OK) or not here.is_dir(): raise PermissionError(f"{path} cannot be written: {here} is {closed}; choose another folder (for results of a study or a command, with --out)")
 
 
 os.umask(_umask := os.umask(0))  # the only way to read it is to set it

@@ -66,7 +66,7 @@ def parquet_trackers(
     every: float = 30.,  # seconds between writings
     **columns,           # the same for all rows: source="activations"
 ) -> list:               # one tracker for each member
-    "Trackers that leave a bank's curves in one Parquet file, with columns member, seed, sparsity, lr, step and what is logged; raises `ValueError` for a file that cannot be written, or holds no row of the bank's."
+    "Trackers that leave a bank's curves in one Parquet file, with columns member, seed, sparsity, lr, step and what is logged; raises `PermissionError` for a file that cannot be written, or holds no row of the bank's."
     members = _members(bank, columns)
     table = _Table(path, members, record, every)
     return [ParquetTracker(table, member) for member in members]
