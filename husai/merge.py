@@ -72,7 +72,7 @@ def _by_chance(saes: list[Source], alive: list, threshold: float) -> dict:
     members = draw_members(drawers(saes[0].decoder.shape[1])["iso"], [int(a.sum()) for a in alive], "consensus")
     return {int(n): int(features) for n, features in consensus(members, threshold).clusters.seeds.value_counts().items()}
 
-
+# %% ../nbs/33_merge.ipynb #1b110ef1
 def _split(acts: Activations, d: int) -> tuple[Tensor, Tensor]:
     "Rows to fit and every tenth row, held out; at most a gigabyte, taken evenly."
     if acts.n < 20: raise ValueError(f"refitting the encoder needs at least 20 activations, two of them held out, got {acts.n}; leave --activations out, or give more")

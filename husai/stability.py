@@ -145,7 +145,7 @@ class Statistic(NamedTuple):
     gap: float           # largest dual gap of the assignments behind it; NaN where there are none
     matches: dict | None = None  # (s, t) -> `Match` of two seeds, for the scores that are its cosines' sum
 
-
+# %% ../nbs/21_stability.ipynb #fd499cd1
 def _between_seeds(decoders: list, encoders: list | None, threshold: float) -> dict:
     "The scores between seeds; `encoders=None` means that they are the decoders."
     n, parts = len(decoders), {}

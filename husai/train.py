@@ -33,7 +33,7 @@ from torch.optim.adam import adam
 from .feeds import Recipe, digest, feed_for, is_number, lr_factor, snapshot_steps
 from .kernels import Room, loops_for, project_rows, unit_rows
 from .provenance import check_place, generator, load_tensors, plain, save_tensors, stable_hash
-from .sae import Loss, Member, SAEBank
+from .sae import Loss, Member, SAEBank, lay_out
 from .store import is_whole
 
 # %% ../nbs/16_train.ipynb #a2435957
@@ -141,7 +141,7 @@ class Trainer:
         if dtypes not in ({torch.float32}, {torch.float64}): raise ValueError(f"a bank is trained in float32 or float64, got {', '.join(sorted(map(str, dtypes)))}: Adam's averages do not live in fewer bits; bank.float() first")
         if max(bank.lr) > 1e18: raise ValueError(f"a learning rate must be at most 1e18, got {max(bank.lr)}: one step would make weights infinite; 1e-4 to 1e-2 are usual")
         if not is_whole(n_snapshots, 0) or n_snapshots == 1: raise ValueError(f"n_snapshots must be at least 2 (first and last step), or 0 for none, got {n_snapshots!r}")
-        bank.lay_out()  # Adam and the loops go through memory as it lies
+        lay_out(bank)  # Adam and the loops go through memory as it lies
         self.bank, self.recipe, self.log_every, self.step, self.stopped = bank, recipe, log_every, 0, {}
         self.feed, self.start = feed_for(bank, data, recipe), digest(bank.state_dict())
         fixed = {"W_dec"} if recipe.decoder == "frozen" else set()
