@@ -229,23 +229,23 @@ def _halves(units: list, error: np.ndarray, threshold: float, support: float, sp
     return out
 
 # %% ../nbs/23_consensus.ipynb #cb68a282
-def _longer(parents: list, width: int, k: int, data: Tensor, recipe: dict, seed: int) -> tuple:  # a bank of one, its living directions, agreement of two with half the steps
-    "One SAE with all the parents' steps."
+def _longer(parents: list, width: int, k: int, data: Tensor, recipe: dict, seeds: list) -> tuple:  # a bank, its living directions, agreements of the pairs with half the steps
+    "SAEs with all the parents' steps each."
     recipe, S = dict(recipe), len(parents)
     steps, lr = recipe.pop("steps"), recipe.pop("lr", parents[0].lr[0])
-    def trained(seeds, steps):
+    def trained(steps):
         bank = init_bank(TopK(k), parents[0].W_dec.shape[2], width, seeds, lr)
         train_bank(bank, data, steps=steps, n_snapshots=0, **recipe)
-        return bank, [w[f > 0] for w, f in zip(bank.W_dec.detach(), firing(bank, data), strict=True)]
-    pair, one = trained([seed, seed + 1], steps * (S // 2))[1], trained([seed], steps * S)
-    return one[0], one[1][0], _agreement(*pair)
+        return bank, [w[f > 0].cpu() for w, f in zip(bank.W_dec.detach(), firing(bank, data), strict=True)]
+    half, whole = trained(steps * (S // 2))[1], trained(steps * S)
+    return *whole, [_agreement(a, b) for i, a in enumerate(half) for b in half[:i]]
 
 # %% ../nbs/23_consensus.ipynb #177b9c3e
 def compare_consensus(
     parents: list,                # `[S]` banks of one, four or more
     data: Tensor,                 # `[N, d]` inputs, to refit all encoders on
     held_out: Tensor,             # `[N', d]` other inputs, to measure on
-    recipe: dict | None = None,   # the parents' own: steps, and what else of `Recipe` they were trained with; lr, theirs when left out. None leaves the longer SAE out
+    recipe: dict | None = None,   # the parents' own: steps, and what else of `Recipe` they were trained with; lr, theirs when left out. None leaves the longer SAEs out
     truth: Tensor | None = None,  # `[n, d]` known directions; adds gt_mcc, gt_recall, gt_precision
     rank: int | None = None,      # of the activations' principal subspace; adds the reference subspace_chance
     threshold: float = .7,        # of the matching
@@ -253,7 +253,7 @@ def compare_consensus(
     steps: int = 300,             # of every refit
     lr: float = 4e-3,             # of every refit
     splits: int = 5,              # into halves
-    seed: int = 0,                # of splits, deals, k-means and the longer SAE
+    seed: int = 0,                # of splits, deals, k-means and, with the next two, of the longer SAEs
 ):                                # DataFrame: dictionary, latents, explained_variance, l0, agreement, lowest, highest, chance, corrected
     "The consensus and the dictionaries it has to beat; raises `ValueError` for fewer than four parents. All refits are TopK at the parents' L0."
     import pandas as pd
@@ -271,10 +271,10 @@ def compare_consensus(
     again = [fit(_merged(parents, *_grouped(units, heap, np.arange(len(heap))), TopK(k))) for _, heap in _heap(units).groupby("seed")]
     rows = [("parents, as they are (mean)", living, own, pairs), ("parents, encoder refitted (mean)", living, again, pairs)]
     rows += [(name, [made[name][0]], [fit(_merged(parents, *made[name], TopK(k)))], halves[name]) for name in made]
-    for name, width in (("one longer SAE, as many latents", len(made["consensus"][0])), ("one longer SAE, the parents' width", max(p.width for p in parents))):
+    for name, width in (("longer SAEs, as many latents (mean)", len(made["consensus"][0])), ("longer SAEs, the parents' width (mean)", max(p.width for p in parents))):
         if recipe is None: break
-        sae, alive, agreement = _longer(parents, width, k, data, recipe, seed)
-        rows.append((name, [alive.cpu()], [fit(sae)], [agreement]))
+        bank, alive, agreements = _longer(parents, width, k, data, recipe, [seed, seed + 1, seed + 2])
+        rows.append((name, alive, [fit(bank.member(i)) for i in range(3)], agreements))
     return pd.DataFrame([_comparison(*row, truth, rank) for row in rows])
 
 # %% ../nbs/23_consensus.ipynb #33a4ad4b
