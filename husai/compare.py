@@ -148,6 +148,7 @@ def _scored(pairs: dict, drawn: dict, latents: list, threshold: float, functiona
     for ij, m in functional.items(): found[ij]["functional"] = divide(float(m.cosine.sum(dtype=float)), *pairs[ij].shape)
     rows = []
     for key in next(iter(found.values())):
+        if S > 2 and key in ("mmcs_onward", "mmcs_back"): continue  # their mean over pairs would depend on the order of the SAEs; each pair has them
         d, three, values = SCORES[key], np.array([f[key] for f in found.values()]), np.full((S, S), np.nan)
         for (i, j), f in found.items(): values[i, j] = values[j, i] = f[key].value
         over, counts = jackknife(values).cut(key, d.signed), [len(a.decoder) + a.dead * (d.dead == "zero") for a in latents]

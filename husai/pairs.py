@@ -27,6 +27,7 @@ from husai.chance import (
     fingerprint,
     kept,
     level_of,
+    members_level,
     p_value,
     repartition_level,
     simulate,
@@ -47,8 +48,9 @@ SCORES = dict(
     pw_mcc=Definition("PW-MCC", "decoder", True, "out", "sum of cosines of the best one-to-one pairs over the smaller number of latents (Song et al. 2025, as in their code)"),
     pw_mcc_unsigned=Definition("PW-MCC, unsigned", "decoder", False, "out", "the same with absolute cosines (Song et al. 2025, as in their text)"),
     stability=Definition("stability (Fel)", "decoder", True, "zero", "sum of cosines of the best permutation over the larger number of latents, dead ones counted with a cosine of 0 (Fel et al. 2025)"),
-    mmcs_onward=Definition("MMCS, onward", "decoder", True, "out", "mean over latents of the SAE named earlier of the largest cosine in the later one (Sharkey et al. 2022); among more than two SAEs it depends on their order"),
-    mmcs_back=Definition("MMCS, back", "decoder", True, "out", "mean over latents of the SAE named later of the largest cosine in the earlier one; among more than two SAEs it depends on their order"),
+    mmcs=Definition("MMCS, both ways", "decoder", True, "out", "mean over an SAE's latents of the largest cosine in another SAE (Sharkey et al. 2022), mean of both directions"),
+    mmcs_onward=Definition("MMCS, first -> second", "decoder", True, "out", "mean over the latents of the SAE named first of the largest cosine in the second (Sharkey et al. 2022)"),
+    mmcs_back=Definition("MMCS, second -> first", "decoder", True, "out", "mean over the latents of the SAE named second of the largest cosine in the first (Sharkey et al. 2022)"),
     shared=Definition("shared at .7", "encoder+decoder", True, "out", "share of pairs that encoder and decoder both make, with cosines of at least 0.7 in both (Paulo & Belrose 2025)"),
     shared_null=Definition("shared at null's 99 %", "encoder+decoder", True, "out", "share of pairs that both make, with cosines of at least the null's 99th percentile in both"),
     functional=Definition("functional PW-MCC", "activations", True, "out", "sum of correlations of the best one-to-one pairs, over the same inputs, over the smaller number of latents"))
@@ -90,7 +92,7 @@ def pair_scores_of(
     of, alone = lambda total: divide(float(total), *pair.shape), lambda value: MCC(value, math.nan, math.nan)
     shared = lambda t: of(shared_pairs(pair.encoder, pair.signed, t).sum()) if math.isfinite(t) else alone(math.nan)
     return dict(pw_mcc=of(pair.signed.cosine.sum(dtype=float)), pw_mcc_unsigned=of(pair.absolute.cosine.sum(dtype=float)), stability=alone(pair.whole.recall),
-                mmcs_onward=alone(pair.onward), mmcs_back=alone(pair.back), shared=shared(.7), shared_null=shared(threshold))
+                mmcs=alone((pair.onward + pair.back) / 2), mmcs_onward=alone(pair.onward), mmcs_back=alone(pair.back), shared=shared(.7), shared_null=shared(threshold))
 
 # %% ../nbs/30_pairs.ipynb #f25d9859
 def draws_for(
@@ -145,7 +147,7 @@ def kept_null(
     "`draw_null`, from the file where it was left, for SAEs of 2,048 latents and more."
     counts, make = [[len(a.decoder), a.dead] for a in latents], lambda: draw_null(name, draw, latents, draws, seed, threshold, progress)
     if max(counts)[0] < 2048: return make()
-    key = dict(version=2, of="compare", null=name, counts=counts, d=latents[0].decoder.shape[1], draws=draws, seed=seed, threshold=threshold, data=fingerprint(*data))
+    key = dict(version=3, of="compare", null=name, counts=counts, d=latents[0].decoder.shape[1], draws=draws, seed=seed, threshold=threshold, data=fingerprint(*data))
     return kept(key, make, lambda stored: Drawn({k: np.array(v, dtype=float) for k, v in stored["values"].items()}, np.array(stored["shares"], dtype=float), float(stored["q99"])))
 
 # %% ../nbs/30_pairs.ipynb #12f35fe4
@@ -180,10 +182,8 @@ def levels_of(
                  if (v := null.values.get(key)) is not None and not (name == "iso" and key.startswith("mmcs"))}
     levels = [dict(null=name, mean=level.mean, se=level.se, draws=level.draws, q99=level.q99, p_value=None) for name, level in simulated.items()]
     if key.startswith("mmcs"):
-        counts = [len(a.decoder) for a in latents]
-        chosen_from = [counts[j if key == "mmcs_onward" else i] for i in range(len(counts)) for j in range(i + 1, len(counts))]
-        best = {n: expected_max_cosine(n, latents[0].decoder.shape[1]) for n in set(chosen_from)}
-        exact = np.mean([best[n] for n in chosen_from])
+        counts, d = [len(a.decoder) for a in latents], latents[0].decoder.shape[1]
+        exact = members_level("iso", counts, d, score="mmcs").mean if key == "mmcs" else expected_max_cosine(counts[key == "mmcs_onward"], d)  # of those chosen from
         levels.append(dict(null="iso_analytic", mean=exact, se=0., draws=0, q99=None, p_value=None))
     return [_subtracted(level, value) for level in levels]
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from .provenance import atomic
 
 # %% ../nbs/29_schema.ipynb #b5ef9787
-SCHEMA_VERSION = "1.1"  # a reader takes every 1.x
+SCHEMA_VERSION = "1.2"  # a reader takes every 1.x
 
 
 class Level(BaseModel):
@@ -39,7 +39,7 @@ class Level(BaseModel):
 # %% ../nbs/29_schema.ipynb #f5d55db2
 class Score(BaseModel):
     "One score over all SAEs."
-    score: str = Field(description="Its name, the same in `pairs`.")
+    score: str = Field(description="Its name, the same in `pairs`. Since 1.2 mmcs is the mean of both directions, and mmcs_onward and mmcs_back are there for two SAEs only.")
     label: str = Field(description="Its name in tables.")
     definition: str = Field(description="What it is, with its source.")
     vectors: str = Field(description="What is compared: decoder, encoder+decoder, or activations.")
@@ -74,7 +74,7 @@ class PairScores(BaseModel):
     "The scores of one pair."
     a: int = Field(description="Index of the first SAE in `saes`.")
     b: int = Field(description="Index of the second.")
-    values: dict[str, float | None] = Field(description="Name of the score -> value.")
+    values: dict[str, float | None] = Field(description="Name of the score -> value; mmcs_onward is from a to b, mmcs_back from b to a.")
 
 # %% ../nbs/29_schema.ipynb #d2c0db64
 class SAERecord(BaseModel):
