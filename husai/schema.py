@@ -253,6 +253,12 @@ def print_verdict(
 
 
 # %% ../nbs/29_schema.ipynb #60268005
+def _told_apart(names: list[str]) -> list[str]:
+    "Paths by their last parts, as many as tell them apart."
+    short = lambda k: ["/".join(Path(name).parts[-k:]) for name in names]
+    return next((s for k in range(1, 9) if len(set(s := short(k))) == len(names)), names)
+
+
 def save_page(
     path: str | Path,  # an `.html` file
     done: Comparison,
@@ -266,7 +272,8 @@ def save_page(
     cell = lambda tag, head, text: f'<{tag}{"" if head in _numbers else " class=text"}>{html.escape(text)}</{tag}>'
     line = lambda tag, heads, row: f"<tr>{''.join(cell(tag, h, text) for h, text in zip(heads, row, strict=True))}</tr>"
     table = lambda heads, rows: f"<table><thead>{line('th', heads, heads)}</thead><tbody>{''.join(line('td', heads, row) for row in rows)}</tbody></table>"
-    figures = [matched_cosines(done.cosines), cosine_matrix(done.matrix, f"Cosines of {Path(v.saes[0].name).name} and {Path(v.saes[1].name).name}, in matched order")]
+    names = _told_apart([s.name for s in v.saes[:2]])
+    figures = [matched_cosines(done.cosines), cosine_matrix(done.matrix, "Cosines of the first two SAEs' latents, in matched order", names)]
     if len(done.latents): figures.append(stability_against_frequency(done.latents, v.nulls["threshold"]))
     drawn = "".join(f.to_html(full_html=False, include_plotlyjs=not i, include_mathjax=False, config=dict(displayModeBar=False)) for i, f in enumerate(figures))
     body = f"<h1>Stability of {len(v.saes)} SAEs</h1>{table(*_sae_rows(v))}{table(COLUMNS, verdict_rows(v))}<ul>{''.join(f'<li>{html.escape(r)}</li>' for r in _remarks(v))}</ul>{drawn}"
