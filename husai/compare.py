@@ -202,7 +202,7 @@ def warnings_of(
     if measured and measured.n < 10 * max(len(s.decoder) for s in saes):
         found.append(f"there are only {measured.n:,} activations for up to {max(len(s.decoder) for s in saes):,} latents: latents that fire rarely count as dead here, and scores of the others are too high")
     for s, explained in zip(saes, measured.explained if measured else (), strict=bool(measured)):
-        if not explained > .2: found.append(f"{s.name} explains {explained:.2f} of these activations' variance: are they those it was trained on?")
+        if not explained > .2: found.append(f"{s.name} explains {explained:.2f} of these activations' variance: they may not be those it was trained on")
     return found
 
 

@@ -389,8 +389,15 @@ _formats = dict(saelens=("sae_weights.safetensors", _load_saelens), sparsify=("s
 
 def _is_bank(path: Path) -> bool:
     try:
-        with safe_open(path, framework="pt") as f: return "husai" in (f.metadata() or {})
+        with safe_open(path, framework="pt") as f: return '"bank"' in (f.metadata() or {}).get("husai", "")
     except SafetensorError: return False
+
+
+def _below(folder: Path) -> list[str]:
+    "Autoencoders further down: folders of known formats, and banks."
+    files = [file for file, _ in _formats.values()]
+    found = (p for depth in ("*", "*/*", "*/*/*") for p in sorted(folder.glob(depth)) if p.is_file())
+    return list(dict.fromkeys(str(p.parent if p.name in files else p) for p in found if p.name in files or p.suffix == ".safetensors" and _is_bank(p)))
 
 
 def find_sae(
@@ -402,6 +409,8 @@ def find_sae(
     path, looked = Path(path), ", ".join(f"{file} ({f})" for f, (file, _) in _formats.items() if format in (None, f))
     if path.is_dir():
         found = [f for f, (file, _) in _formats.items() if (path / file).is_file() and format in (None, f)]
+        if not found and (below := _below(path)):
+            raise ValueError(f"{path} holds no autoencoder itself; name those in it one by one: {', '.join(below[:3])}{f' and {len(below) - 3} more' if len(below) > 3 else ''}")
         if len(found) != 1: raise ValueError(f"{path} holds {'several formats: ' + ', '.join(found) if found else 'no autoencoder'}; looked for {looked}")
         path = path / _formats[found[0]][0]
         return "husai" if path.suffix == ".safetensors" and _is_bank(path) else found[0], path
