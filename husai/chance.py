@@ -243,7 +243,7 @@ def repartition(
 
 def _heap_matcher(heap: Tensor, signed: bool, memory: int = 2**30) -> Callable:  # of two index arrays into the heap
     if 4 * len(heap)**2 > memory: return lambda i, j: match(heap[i], heap[j], signed)  # all cosines of the heap would not fit
-    c = cosine(heap, heap).numpy()
+    c = cosine(heap, heap).cpu().numpy()
     if not signed: c = np.abs(c, out=c)
     return lambda i, j: assign(c[np.ix_(i, j)])
 

@@ -34,7 +34,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def choose_device(
     device: str | None,  # "cpu", "cuda", "cuda:1"; None: a CUDA device when there is one
 ) -> str:                # checked
-    "The device to train on; raises `ValueError` for one that is not there."
+    "The device to work on; raises `ValueError` for one that is not there."
     import torch
     if device is None: return "cuda" if torch.cuda.is_available() else "cpu"
     try: kind = torch.device(device)
@@ -164,6 +164,7 @@ def stability(
     deals: Annotated[int | None, typer.Option(min=2, help="Deals of the re-partition null; default: 200 up to 512 latents, fewer above.")] = None,
     functional: Annotated[bool, typer.Option(help="Match by activations too, where there are any.")] = True,
     seed: Annotated[int, typer.Option(help="Of the nulls.")] = 0,
+    device: Annotated[str, typer.Option(help="Where cosines are computed: cpu, cuda or cuda:N.")] = "cpu",
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a verdict instead.")] = False,
 ):
     """Which features of SAEs come back in another seed: scores against chance, with intervals and the full matching.
@@ -185,12 +186,13 @@ def stability(
     from husai.sources import open_activations, read_saes
     from husai.tracking import progress_bar
     if schema: return typer.echo(json.dumps(verdict_schema(), indent=1))
+    choose_device(device)
     found = read_saes(saes or [])
     acts = open_activations(activations, found[0].decoder.shape[1]) if activations else None
     taken = [file for part in (*found, *([acts] if acts else [])) for file in part.files]
     for path, ours in ((out, is_verdict), (plot, is_page)):
         if path: taken.append(writable(path, taken, ours))
-    done = compare(found, acts, varies, draws, deals, functional, seed, progress_bar("stability"))
+    done = compare(found, acts, varies, draws, deals, functional, seed, progress_bar("stability"), device)
     if out: save_verdict(out, done.verdict)
     if plot: save_page(plot, done)
     print_verdict(done.verdict)

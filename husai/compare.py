@@ -30,10 +30,11 @@ from .stability import jackknife
 def alive_latents(
     saes: list,                 # `Source`s
     measured: Measured | None,  # their firing; None: unknown
+    device: str = "cpu",        # where their cosines are to be computed
 ) -> tuple[list, list]:         # `Latents` of each, and the numbers of the latents in their files
     "What is compared of each SAE."
     kept = [a.nonzero().flatten().numpy() for a in alive_masks(saes, measured)]
-    return [Latents(s.decoder[k], s.encoder[k], len(s.decoder) - len(k)) for s, k in zip(saes, kept, strict=True)], kept
+    return [Latents(s.decoder[k].to(device), s.encoder[k].to(device), len(s.decoder) - len(k)) for s, k in zip(saes, kept, strict=True)], kept
 
 # %% ../nbs/31_compare.ipynb #8ae5cd12
 def streamed_match(
@@ -226,13 +227,14 @@ def compare(
     functional: bool = True,           # whether to match by activations too, where there are any
     seed: int = 0,                     # of the nulls
     progress: Callable | None = None,  # called as progress(done, total, note)
+    device: str = "cpu",               # where cosines are computed
 ) -> Comparison:
     "The verdict on SAEs; raises `ValueError` for what cannot be compared."
     if draws is not None and draws < 2 or deals is not None and deals < 2: raise ValueError(f"a chance level needs at least two draws, and two deals, for its error, got {draws} and {deals}")
     comparable(saes)
     show = progress or (lambda *_: None)
     measured = measure(saes, acts, progress) if acts else None
-    latents, kept = alive_latents(saes, measured)
+    latents, kept = alive_latents(saes, measured, device)
     if acts and functional:
         streamed, sparse = functional_need(kept, measured)
         need_memory(min(streamed, sparse), f"functional matching of up to {max(map(len, kept)):,} latents on {measured.n:,} inputs", "leave it out with --no-functional, since decoders are matched sparsely at any size, or give fewer activations")
@@ -245,7 +247,7 @@ def compare(
     rows, of_pairs = _scored(pairs, drawn, latents, threshold, by_activations, shuffled)
     dealt = dealt_again(latents, rows[0]["value"], deals, seed)
     if isinstance(dealt, dict): rows[0]["chance"].append(dealt)
-    settings = dict(saes=[s.files for s in saes], activations=acts and acts.files, varies=varies, draws=draws, deals=deals, functional=functional, seed=seed)
+    settings = dict(saes=[s.files for s in saes], activations=acts and acts.files, varies=varies, draws=draws, deals=deals, functional=functional, seed=seed, device=device)
     verdict = Verdict(**plain(dict(
         schema_version=SCHEMA_VERSION, varies=varies, differs=_differs(saes), dead=f"latents {'that fire on none of the activations, or ' if acts else ''}whose decoder or encoder row is zero", saes=_records(saes, kept, measured, pairs, nulls),
         scores=rows, pairs=of_pairs, assignments=_assignments(pairs, by_activations, kept), nulls=nulls, left_out=_left_out(len(saes), acts, functional, dealt, nulls["draws"], bool(draws)),
@@ -274,6 +276,6 @@ def _pictured(pairs: dict, drawn: dict, latents: list, verdict: Verdict) -> tupl
     first = pairs[0, 1].signed
     order = np.argsort(-first.cosine, kind="stable")
     order = order[np.unique(np.linspace(0, len(order) - 1, min(200, len(order))).round().astype(int))]
-    matrix = cosine(latents[0].decoder[first.rows[order]], latents[1].decoder[first.cols[order]]).numpy()
+    matrix = cosine(latents[0].decoder[first.rows[order]], latents[1].decoder[first.cols[order]]).cpu().numpy()
     known = [pd.DataFrame(dict(sae=s.name, frequency=s.frequency, mean_cosine=s.mean_cosine)).dropna() for s in verdict.saes if s.frequency is not None]
     return cosines, matrix, pd.concat(known, ignore_index=True) if known else pd.DataFrame(dict(sae=[], frequency=[], mean_cosine=[]))

@@ -58,7 +58,7 @@ SCORES = dict(
 
 class Latents(NamedTuple):
     "The latents of one SAE that are compared."
-    decoder: Tensor         # `[n, d]`, alive ones
+    decoder: Tensor         # `[n, d]`, alive ones; cosines are computed where these lie
     encoder: Tensor | None  # `[n, d]`; None where it is the decoder, as in a null
     dead: int               # how many were left out
 
@@ -124,9 +124,9 @@ def draw_null(
     progress: Callable | None = None,
 ) -> Drawn:
     "All scores of dictionaries that have nothing to do with each other."
-    pairs = list(combinations(latents, 2))
+    pairs, device = list(combinations(latents, 2)), latents[0].decoder.device
     imitated = [pairs[k % len(pairs)] for k in range(draws)]
-    found = simulate(draw, [[len(s.decoder) for s in pair] for pair in imitated], lambda atoms, k: match_pair(*(Latents(w, None, s.dead) for w, s in zip(atoms, imitated[k], strict=True))),
+    found = simulate(draw, [[len(s.decoder) for s in pair] for pair in imitated], lambda atoms, k: match_pair(*(Latents(w.to(device), None, s.dead) for w, s in zip(atoms, imitated[k], strict=True))),
                      "compare", name, seed, progress=progress and (lambda done, total: progress(done, total, f"chance: {name}")))
     matched = np.concatenate([p.signed.cosine for p in found])
     q99 = float(np.quantile(matched, .99))
@@ -167,7 +167,7 @@ def chance_levels(
     drawn_of = lambda name, threshold: kept_null(name, draw[name], data.get(name, ()), latents, draws, seed, threshold, progress)
     threshold = (first := drawn_of(strict, None)).q99
     drawn = {name: first if name == strict else drawn_of(name, threshold) for name in draw}
-    subspace = None if basis is None else dict(dimensions=len(basis), variance=.999, shares=[float((F.normalize(a.decoder, dim=-1) @ basis.T.float()).square().sum() / len(a.decoder)) for a in latents])
+    subspace = None if basis is None else dict(dimensions=len(basis), variance=.999, shares=[float((F.normalize(a.decoder.cpu(), dim=-1) @ basis.T.float()).square().sum() / len(a.decoder)) for a in latents])
     return drawn, dict(seed=seed, draws=draws, sample=None if sample is None else len(sample), subspace=subspace, threshold_null=strict, threshold=threshold)
 
 # %% ../nbs/30_pairs.ipynb #4227ab7b
