@@ -18,6 +18,7 @@ import torch
 from scipy.sparse import csr_array, vstack
 
 from .assignment import Match, assign, cosine, search
+from .chance import beside
 from .features import partners_of, reappearance
 from .matching import correlation, divide
 from .pairs import BINS, SCORES, Latents, chance_levels, dealt_again, levels_of, match_pair, misaligned, pair_scores_of
@@ -155,7 +156,7 @@ def _scored(pairs: dict, drawn: dict, latents: list, threshold: float, functiona
         over, counts = jackknife(values).cut(key, d.signed), [len(a.decoder) + a.dead * (d.dead == "zero") for a in latents]
         levels = levels_of(key, over.value, drawn, latents)
         if key == "functional": levels = [dict(null="shuffled_inputs", mean=np.mean(shuffled), se=np.std(shuffled, ddof=1) / math.sqrt(len(shuffled)) if len(shuffled) > 1 else None,
-                                               draws=len(shuffled), q99=None, p_value=None, may_subtract=False, corrected=None)]
+                                               draws=len(shuffled), q99=None, p_value=None, **beside(over.value, "shuffled_inputs", np.mean(shuffled)))]
         rows.append(dict(score=key, label=d.label, definition=d.text, vectors=d.vectors, signed=d.signed, dead=d.dead, threshold=dict(shared=.7, shared_null=threshold).get(key),
                          value=over.value, low=over.low, high=over.high, se=over.se, n_saes=S, n_latents=np.mean(counts), n_range=[min(counts), max(counts)],
                          recall=three[:, 1].mean(), precision=three[:, 2].mean(), chance=levels))

@@ -20,8 +20,7 @@ from torch import Tensor
 from .activations import principal_basis
 from .assignment import Match, match
 from husai.chance import (
-    MAY_SUBTRACT,
-    chance_corrected,
+    beside,
     drawers,
     expected_max_cosine,
     fingerprint,
@@ -185,12 +184,7 @@ def levels_of(
         counts, d = [len(a.decoder) for a in latents], latents[0].decoder.shape[1]
         exact = members_level("iso", counts, d, score="mmcs").mean if key == "mmcs" else expected_max_cosine(counts[key == "mmcs_onward"], d)  # of those chosen from
         levels.append(dict(null="iso_analytic", mean=exact, se=0., draws=0, q99=None, p_value=None))
-    return [_subtracted(level, value) for level in levels]
-
-
-def _subtracted(level: dict, value: float) -> dict:
-    floor = level["null"] in MAY_SUBTRACT
-    return dict(level, may_subtract=floor, corrected=chance_corrected(value, level["mean"]) if floor else None)
+    return [dict(level, **beside(value, level["null"], level["mean"])) for level in levels]
 
 # %% ../nbs/30_pairs.ipynb #af6da64f
 def dealt_again(
@@ -204,7 +198,7 @@ def dealt_again(
     if len(latents) < 3: return f"re_partition (the SAEs' own latents dealt out again) needs three SAEs, there are {len(latents)}"
     if total > 2**14 and deals is None: return f"re_partition is made for up to {2**14:,} latents in all, there are {total:,}: every deal matches all SAEs again; ask for it with --deals"
     level = repartition_level([a.decoder for a in latents], draws=deals or max(20, min(200, round(200 * (512 / n)**2))), seed=seed)
-    return _subtracted(dict(null="re_partition", mean=level.mean, se=level.se, draws=level.draws, q99=None, p_value=p_value(value, level.values)), value)
+    return dict(null="re_partition", mean=level.mean, se=level.se, draws=level.draws, q99=None, p_value=p_value(value, level.values), **beside(value, "re_partition", level.mean))
 
 # %% ../nbs/30_pairs.ipynb #9b22b932
 def misaligned(
