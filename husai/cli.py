@@ -187,7 +187,7 @@ def stability(
     from husai.tracking import progress_bar
     if schema: return typer.echo(json.dumps(verdict_schema(), indent=1))
     choose_device(device)
-    found = read_saes(saes or [])
+    found = read_saes(saes or [], encoding=activations is not None)
     acts = open_activations(activations, found[0].decoder.shape[1]) if activations else None
     taken = [file for part in (*found, *([acts] if acts else [])) for file in part.files]
     for path, ours in ((out, is_verdict), (plot, is_page)):

@@ -208,6 +208,11 @@ def warnings_of(
     return found
 
 
+def _unread(saes: list) -> list[str]:
+    how = [(s.name, s.bank.architecture.settings.get("encoding")) for s in saes]
+    return [f"all that {name} does on activations: how it encodes ({encoding}) is not known here, and only its vectors are compared" for name, encoding in how if encoding]
+
+
 def _left_out(S: int, acts: Activations | None, functional: bool, dealt: dict | str, draws: int, asked: bool) -> list[str]:
     missing = [dealt] if isinstance(dealt, str) else []
     if isinstance(dealt, dict) and dealt["draws"] < 200: missing.append(f"re_partition was dealt {dealt['draws']} times, not 200 times: its p-value cannot be below {1 / (dealt['draws'] + 1):.2g}; ask for more with --deals")
@@ -251,7 +256,7 @@ def compare(
     settings = dict(saes=[s.files for s in saes], activations=acts and acts.files, varies=varies, draws=draws, deals=deals, functional=functional, seed=seed, device=device)
     verdict = Verdict(**plain(dict(
         schema_version=SCHEMA_VERSION, varies=varies, differs=_differs(saes), dead=f"latents {'that fire on none of the activations, or ' if acts else ''}whose decoder or encoder row is zero", saes=_records(saes, kept, measured, pairs, nulls),
-        scores=rows, pairs=of_pairs, assignments=_assignments(pairs, by_activations, kept), nulls=nulls, left_out=_left_out(len(saes), acts, functional, dealt, nulls["draws"], bool(draws)),
+        scores=rows, pairs=of_pairs, assignments=_assignments(pairs, by_activations, kept), nulls=nulls, left_out=[*_left_out(len(saes), acts, functional, dealt, nulls["draws"], bool(draws)), *_unread(saes)],
         warnings=warnings_of(saes, {ij: p.signed.cosine for ij, p in pairs.items() if len(set(p.shape)) == 1}, measured), provenance=provenance(settings), json_schema=verdict_schema())))
     return Comparison(verdict, *_pictured(pairs, drawn, latents, verdict))
 

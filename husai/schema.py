@@ -208,7 +208,8 @@ _sparsity = dict(topk="k", batchtopk="k", matryoshka="k", relu="L1", gated="L1",
 
 def _architecture(record: dict) -> str:
     "An architecture with its sparsity, where that is known."
-    of, value = record["name"], record["sparsity"][0]
+    of, value, unknown = record["name"], record["sparsity"][0], record["settings"].get("encoding")
+    if unknown: return f"vectors only: {unknown}"
     return f"{of}, {_sparsity.get(of, 'sparsity')} = {value:g}" if value else of
 
 

@@ -140,13 +140,13 @@ def _sha256(path: Path) -> str:
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def _read(name: str, path: Path, member: int | None) -> list:
+def _read(name: str, path: Path, member: int | None, encoding: bool) -> list:
     kind, file = find_sae(path)
     if kind != "husai":
         if member is not None: raise ValueError(f"{name} holds one autoencoder; leave out #{member}")
         folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
         known = [file, *(p for p in (folder / f for f in ("cfg.json", "config.json", "activation_scaler.json", "sparsity.safetensors")) if p.is_file())]
-        return [Source(name, kind, {f"{name}/{p.name}" if path.is_dir() else str(p): _sha256(p) for p in known}, load_sae(path).float(), _training(*_descriptions(kind, folder)), load_frequencies(path))]
+        return [Source(name, kind, {f"{name}/{p.name}" if path.is_dir() else str(p): _sha256(p) for p in known}, load_sae(path, encoding=encoding).float(), _training(*_descriptions(kind, folder)), load_frequencies(path))]
     found, files = load_bank(file, member).float(), {name: _sha256(file)}
     with safe_open(file, framework="pt") as f: record = json.loads(f.metadata()["husai"]).get("config")
     one = lambda shown, bank: Source(shown, kind, files, bank, _training(dict(seed=bank.seeds[0]), record))
@@ -156,6 +156,7 @@ def _read(name: str, path: Path, member: int | None) -> list:
 # %% ../nbs/28_sources.ipynb #964ba365
 def read_saes(
     names: list[str],  # folders, files, names on the hub; a file of ours with #member for one of its members
+    encoding: bool = True, # False: their vectors are enough, where it is not known how they encode
 ) -> list[Source]:     # in the order of the names
     "Read SAEs of any format; raises `FileNotFoundError`, or `ValueError` for what cannot be read or compared."
     plan = []
@@ -166,7 +167,7 @@ def read_saes(
         plan.append((shown, path, int(member) if one else None))
     sizes = [_bytes(find_sae(path)[1], member) for _, path, member in plan]
     need_memory(sum(sizes) + 2 * max(sizes, default=0), f"reading {len(plan)} names", "name fewer SAEs at a time (two are enough for a verdict), or single members of a bank: bank.safetensors#0")
-    found = [source for part in plan for source in _read(*part)]
+    found = [source for part in plan for source in _read(*part, encoding)]
     seen = {}
     for s in found:  # by what they hold: a name has many spellings, and files have copies
         first = seen.setdefault(fingerprint(s.encoder, s.decoder), s)
@@ -210,7 +211,7 @@ def open_activations(
     raise ValueError(f"{path} holds no activations that can be read; looked for a store (index.json), Parquet shards (*.parquet) and a .safetensors file")
 
 
-_converted = {".npy": 'python -c "import numpy, safetensors.numpy as s; s.save_file(dict(x=numpy.load(\'{}\')), \'{}\')"', ".pt": 'python -c "import torch, safetensors.torch as s; s.save_file(dict(x=torch.load(\'{}\')), \'{}\')"'}
+_converted = {".npy": 'python -c "import numpy, safetensors.numpy as s; s.save_file(dict(x=numpy.load(\'{}\')), \'{}\')"', ".pt": 'python -c "import torch, safetensors.torch as s; s.save_file(dict(x=torch.load(\'{}\', weights_only=True)), \'{}\')"'}
 
 
 def _from_store(path: Path, d: int) -> Activations:
