@@ -15,7 +15,7 @@ help:
 	@echo "make consensus  one dictionary of the quick study's seeds, against simpler ones (after make study; ten minutes or so)"
 	@echo "make benchmark  training steps of ours and of three other libraries, measured in one run (three quarters of an hour, the first twenty minutes on a quiet machine)"
 	@echo "make matching-benchmark  pairing dictionaries of up to 32,768 latents, against SciPy (a quarter of an hour)"
-	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some six minutes)"
+	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some eight minutes)"
 	@echo "make cuda     banks trained and dictionaries matched on the CPU and on a GPU: whether they come out alike, and what it costs (a minute or two)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
 	@echo "make readme   README.md from nbs/index.ipynb"
