@@ -8,6 +8,7 @@ __all__ = ['app', 'Setting', 'choose_device', 'check_hook', 'run', 'report', 'pu
 
 # %% ../nbs/34_cli.ipynb #a7c04568
 import errno
+import json
 import os
 import signal
 import sys
@@ -143,8 +144,6 @@ def config(
 
     Examples:  husai config my.yaml  |  husai config --schema > study.schema.json
     """
-    import json
-
     import yaml
 
     from husai.config import load_study, study_dict, study_schema
@@ -179,8 +178,6 @@ def stability(
 
     husai stability --schema > verdict.schema.json
     """
-    import json
-
     from husai.compare import compare
     from husai.schema import is_page, is_verdict, print_verdict, save_page, save_verdict, verdict_schema, writable
     from husai.sources import open_activations, read_saes
