@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CACHE', 'MAY_SUBTRACT', 'expected_max_cosine', 'max_cosine_quantile', 'drawers', 'draw_members', 'simulate', 'Level',
            'level_of', 'fingerprint', 'kept', 'chance_level', 'members_level', 'repartition', 'p_value',
-           'repartition_level', 'step_0_level', 'chance_corrected', 'Calibrated', 'calibrate']
+           'repartition_level', 'step_0_level', 'chance_corrected', 'beside', 'Calibrated', 'calibrate']
 
 # %% ../nbs/19_chance.ipynb #39b80ef6
 import hashlib
@@ -243,7 +243,7 @@ def repartition(
 
 def _heap_matcher(heap: Tensor, signed: bool, memory: int = 2**30) -> Callable:  # of two index arrays into the heap
     if 4 * len(heap)**2 > memory: return lambda i, j: match(heap[i], heap[j], signed)  # all cosines of the heap would not fit
-    c = cosine(heap, heap).numpy()
+    c = cosine(heap, heap).cpu().numpy()
     if not signed: c = np.abs(c, out=c)
     return lambda i, j: assign(c[np.ix_(i, j)])
 
@@ -300,6 +300,16 @@ def chance_corrected(
     "`(value - chance) / (1 - chance)`."
     return (value - chance) / (1 - chance) if chance < 1 else float("nan")
 
+
+def beside(
+    value: float,  # the score
+    null: str,     # the null or reference
+    chance: float, # its level
+) -> dict:         # the columns `may_subtract`, and `corrected`: NaN for a reference
+    "What a table says of a score at a level: whether this is a floor, and the corrected value if so."
+    floor = null in MAY_SUBTRACT
+    return dict(may_subtract=floor, corrected=chance_corrected(value, chance) if floor else float("nan"))
+
 # %% ../nbs/19_chance.ipynb #a4936de0
 class Calibrated(NamedTuple):
     "A score beside what chance gives."
@@ -316,5 +326,4 @@ def calibrate(
     level: Level,  # of the same score, sizes, `signed` and dead latents
 ) -> Calibrated:
     "The raw value, its level, and the corrected value where the level is a floor."
-    corrected = chance_corrected(value, level.mean) if level.null in MAY_SUBTRACT else float("nan")
-    return Calibrated(value, level.null, level.mean, level.se, corrected, p_value(value, level.values) if level.null == "re_partition" else float("nan"))
+    return Calibrated(value, level.null, level.mean, level.se, beside(value, level.null, level.mean)["corrected"], p_value(value, level.values) if level.null == "re_partition" else float("nan"))

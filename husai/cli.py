@@ -8,6 +8,7 @@ __all__ = ['app', 'Setting', 'choose_device', 'check_hook', 'run', 'report', 'pu
 
 # %% ../nbs/34_cli.ipynb #a7c04568
 import errno
+import json
 import os
 import signal
 import sys
@@ -34,7 +35,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def choose_device(
     device: str | None,  # "cpu", "cuda", "cuda:1"; None: a CUDA device when there is one
 ) -> str:                # checked
-    "The device to train on; raises `ValueError` for one that is not there."
+    "The device to work on; raises `ValueError` for one that is not there."
     import torch
     if device is None: return "cuda" if torch.cuda.is_available() else "cpu"
     try: kind = torch.device(device)
@@ -143,8 +144,6 @@ def config(
 
     Examples:  husai config my.yaml  |  husai config --schema > study.schema.json
     """
-    import json
-
     import yaml
 
     from husai.config import load_study, study_dict, study_schema
@@ -164,6 +163,7 @@ def stability(
     deals: Annotated[int | None, typer.Option(min=2, help="Deals of the re-partition null; default: 200 up to 512 latents, fewer above.")] = None,
     functional: Annotated[bool, typer.Option(help="Match by activations too, where there are any.")] = True,
     seed: Annotated[int, typer.Option(help="Of the nulls.")] = 0,
+    device: Annotated[str, typer.Option(help="Where cosines are computed: cpu, cuda or cuda:N.")] = "cpu",
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a verdict instead.")] = False,
 ):
     """Which features of SAEs come back in another seed: scores against chance, with intervals and the full matching.
@@ -178,19 +178,18 @@ def stability(
 
     husai stability --schema > verdict.schema.json
     """
-    import json
-
     from husai.compare import compare
     from husai.schema import is_page, is_verdict, print_verdict, save_page, save_verdict, verdict_schema, writable
     from husai.sources import open_activations, read_saes
     from husai.tracking import progress_bar
     if schema: return typer.echo(json.dumps(verdict_schema(), indent=1))
-    found = read_saes(saes or [])
+    choose_device(device)
+    found = read_saes(saes or [], encoding=activations is not None)
     acts = open_activations(activations, found[0].decoder.shape[1]) if activations else None
     taken = [file for part in (*found, *([acts] if acts else [])) for file in part.files]
     for path, ours in ((out, is_verdict), (plot, is_page)):
         if path: taken.append(writable(path, taken, ours))
-    done = compare(found, acts, varies, draws, deals, functional, seed, progress_bar("stability"))
+    done = compare(found, acts, varies, draws, deals, functional, seed, progress_bar("stability"), device)
     if out: save_verdict(out, done.verdict)
     if plot: save_page(plot, done)
     print_verdict(done.verdict)

@@ -18,6 +18,7 @@ import torch
 from scipy.sparse import csr_array, vstack
 
 from .assignment import Match, assign, cosine, search
+from .chance import beside
 from .features import partners_of, reappearance
 from .matching import correlation, divide
 from .pairs import BINS, SCORES, Latents, chance_levels, dealt_again, levels_of, match_pair, misaligned, pair_scores_of
@@ -30,10 +31,11 @@ from .stability import jackknife
 def alive_latents(
     saes: list,                 # `Source`s
     measured: Measured | None,  # their firing; None: unknown
+    device: str = "cpu",        # where their cosines are to be computed
 ) -> tuple[list, list]:         # `Latents` of each, and the numbers of the latents in their files
     "What is compared of each SAE."
     kept = [a.nonzero().flatten().numpy() for a in alive_masks(saes, measured)]
-    return [Latents(s.decoder[k], s.encoder[k], len(s.decoder) - len(k)) for s, k in zip(saes, kept, strict=True)], kept
+    return [Latents(s.decoder[k].to(device), s.encoder[k].to(device), len(s.decoder) - len(k)) for s, k in zip(saes, kept, strict=True)], kept
 
 # %% ../nbs/31_compare.ipynb #8ae5cd12
 def streamed_match(
@@ -148,12 +150,13 @@ def _scored(pairs: dict, drawn: dict, latents: list, threshold: float, functiona
     for ij, m in functional.items(): found[ij]["functional"] = divide(float(m.cosine.sum(dtype=float)), *pairs[ij].shape)
     rows = []
     for key in next(iter(found.values())):
+        if S > 2 and key in ("mmcs_onward", "mmcs_back"): continue  # their mean over pairs would depend on the order of the SAEs; each pair has them
         d, three, values = SCORES[key], np.array([f[key] for f in found.values()]), np.full((S, S), np.nan)
         for (i, j), f in found.items(): values[i, j] = values[j, i] = f[key].value
         over, counts = jackknife(values).cut(key, d.signed), [len(a.decoder) + a.dead * (d.dead == "zero") for a in latents]
         levels = levels_of(key, over.value, drawn, latents)
         if key == "functional": levels = [dict(null="shuffled_inputs", mean=np.mean(shuffled), se=np.std(shuffled, ddof=1) / math.sqrt(len(shuffled)) if len(shuffled) > 1 else None,
-                                               draws=len(shuffled), q99=None, p_value=None, may_subtract=False, corrected=None)]
+                                               draws=len(shuffled), q99=None, p_value=None, **beside(over.value, "shuffled_inputs", np.mean(shuffled)))]
         rows.append(dict(score=key, label=d.label, definition=d.text, vectors=d.vectors, signed=d.signed, dead=d.dead, threshold=dict(shared=.7, shared_null=threshold).get(key),
                          value=over.value, low=over.low, high=over.high, se=over.se, n_saes=S, n_latents=np.mean(counts), n_range=[min(counts), max(counts)],
                          recall=three[:, 1].mean(), precision=three[:, 2].mean(), chance=levels))
@@ -201,8 +204,13 @@ def warnings_of(
     if measured and measured.n < 10 * max(len(s.decoder) for s in saes):
         found.append(f"there are only {measured.n:,} activations for up to {max(len(s.decoder) for s in saes):,} latents: latents that fire rarely count as dead here, and scores of the others are too high")
     for s, explained in zip(saes, measured.explained if measured else (), strict=bool(measured)):
-        if not explained > .2: found.append(f"{s.name} explains {explained:.2f} of these activations' variance: are they those it was trained on?")
+        if not explained > .2: found.append(f"{s.name} explains {explained:.2f} of these activations' variance: they may not be those it was trained on")
     return found
+
+
+def _unread(saes: list) -> list[str]:
+    how = [(s.name, s.bank.architecture.settings.get("encoding")) for s in saes]
+    return [f"all that {name} does on activations: how it encodes ({encoding}) is not known here, and only its vectors are compared" for name, encoding in how if encoding]
 
 
 def _left_out(S: int, acts: Activations | None, functional: bool, dealt: dict | str, draws: int, asked: bool) -> list[str]:
@@ -225,13 +233,14 @@ def compare(
     functional: bool = True,           # whether to match by activations too, where there are any
     seed: int = 0,                     # of the nulls
     progress: Callable | None = None,  # called as progress(done, total, note)
+    device: str = "cpu",               # where cosines are computed
 ) -> Comparison:
     "The verdict on SAEs; raises `ValueError` for what cannot be compared."
     if draws is not None and draws < 2 or deals is not None and deals < 2: raise ValueError(f"a chance level needs at least two draws, and two deals, for its error, got {draws} and {deals}")
     comparable(saes)
     show = progress or (lambda *_: None)
     measured = measure(saes, acts, progress) if acts else None
-    latents, kept = alive_latents(saes, measured)
+    latents, kept = alive_latents(saes, measured, device)
     if acts and functional:
         streamed, sparse = functional_need(kept, measured)
         need_memory(min(streamed, sparse), f"functional matching of up to {max(map(len, kept)):,} latents on {measured.n:,} inputs", "leave it out with --no-functional, since decoders are matched sparsely at any size, or give fewer activations")
@@ -244,10 +253,10 @@ def compare(
     rows, of_pairs = _scored(pairs, drawn, latents, threshold, by_activations, shuffled)
     dealt = dealt_again(latents, rows[0]["value"], deals, seed)
     if isinstance(dealt, dict): rows[0]["chance"].append(dealt)
-    settings = dict(saes=[s.files for s in saes], activations=acts and acts.files, varies=varies, draws=draws, deals=deals, functional=functional, seed=seed)
+    settings = dict(saes=[s.files for s in saes], activations=acts and acts.files, varies=varies, draws=draws, deals=deals, functional=functional, seed=seed, device=device)
     verdict = Verdict(**plain(dict(
         schema_version=SCHEMA_VERSION, varies=varies, differs=_differs(saes), dead=f"latents {'that fire on none of the activations, or ' if acts else ''}whose decoder or encoder row is zero", saes=_records(saes, kept, measured, pairs, nulls),
-        scores=rows, pairs=of_pairs, assignments=_assignments(pairs, by_activations, kept), nulls=nulls, left_out=_left_out(len(saes), acts, functional, dealt, nulls["draws"], bool(draws)),
+        scores=rows, pairs=of_pairs, assignments=_assignments(pairs, by_activations, kept), nulls=nulls, left_out=[*_left_out(len(saes), acts, functional, dealt, nulls["draws"], bool(draws)), *_unread(saes)],
         warnings=warnings_of(saes, {ij: p.signed.cosine for ij, p in pairs.items() if len(set(p.shape)) == 1}, measured), provenance=provenance(settings), json_schema=verdict_schema())))
     return Comparison(verdict, *_pictured(pairs, drawn, latents, verdict))
 
@@ -273,6 +282,6 @@ def _pictured(pairs: dict, drawn: dict, latents: list, verdict: Verdict) -> tupl
     first = pairs[0, 1].signed
     order = np.argsort(-first.cosine, kind="stable")
     order = order[np.unique(np.linspace(0, len(order) - 1, min(200, len(order))).round().astype(int))]
-    matrix = cosine(latents[0].decoder[first.rows[order]], latents[1].decoder[first.cols[order]]).numpy()
+    matrix = cosine(latents[0].decoder[first.rows[order]], latents[1].decoder[first.cols[order]]).cpu().numpy()
     known = [pd.DataFrame(dict(sae=s.name, frequency=s.frequency, mean_cosine=s.mean_cosine)).dropna() for s in verdict.saes if s.frequency is not None]
     return cosines, matrix, pd.concat(known, ignore_index=True) if known else pd.DataFrame(dict(sae=[], frequency=[], mean_cosine=[]))

@@ -142,10 +142,11 @@ def agreement_during_training(
 def cosine_matrix(
     matrix: np.ndarray,  # `[n, m]` cosines, rows and columns in matched order
     title: str = "Cosines of two seeds' latents, in matched order",
+    names: tuple = ("the first seed", "the second seed"),  # of the rows' dictionary and the columns'
 ) -> go.Figure:
     "A heat map of the cosines of one pair of seeds."
     fig = go.Figure(go.Heatmap(z=np.round(np.asarray(matrix, dtype=float), 3).tolist(), zmin=-1, zmax=1, colorscale="RdBu", reversescale=False, colorbar=dict(title=dict(text="cosine", font_size=13), thickness=12)))
-    return _figure(fig, title, 560, 520, xaxis=dict(title="latent of the second seed, in matched order", showgrid=False), yaxis=dict(title="latent of the first seed, in matched order", autorange="reversed", showgrid=False))
+    return _figure(fig, title, 560, 520, xaxis=dict(title=f"latent of {names[1]}, in matched order", showgrid=False), yaxis=dict(title=f"latent of {names[0]}, in matched order", autorange="reversed", showgrid=False))
 
 # %% ../nbs/25_figures.ipynb #7a928424
 def class_circle(
@@ -210,7 +211,7 @@ def ground_truth(
     return _figure(fig, f"Latents against the known answer (GT-MCC, alive latents, width {width})", 920, 460, legend=dict(orientation="h", y=-.3, yanchor="top", font_size=11), margin=dict(t=84, b=150))
 
 # %% ../nbs/25_figures.ipynb #75c02ccc
-NULLS = dict(iso=("dot", "chance, all dimensions"), iso_subspace=("dash", "chance, data's subspace"), gauss_cov=("dashdot", "random, data's covariance"), data_points=("longdash", "data points"))
+NULLS = dict(iso=("dot", BLACK, "chance, all dimensions"), iso_subspace=("dash", ORANGE, "chance, data's subspace"), gauss_cov=("dashdot", GREEN, "random, data's covariance"), data_points=("solid", PURPLE, "data points"))
 
 
 def matched_cosines(
@@ -219,10 +220,10 @@ def matched_cosines(
     "Distribution of matched cosines, and what each null gives."
     fig = go.Figure()
     for source, part in table.groupby("source", sort=False):
-        bars = source == "matched"
-        name, dash = ("SAEs", None) if bars else (NULLS[source][1], NULLS[source][0])
-        fig.add_trace(go.Bar(x=part.cosine.round(3).tolist(), y=part.share.round(5).tolist(), name=name, marker=dict(color=BLUE, opacity=.55, line_width=0)) if bars else
-                      _line(part.cosine.round(3), part.share.round(5), name, GREY, mode="lines", line_shape="hvh", line_dash=dash))
+        x, y = part.cosine.round(3), part.share.round(5)
+        if source == "matched": fig.add_trace(go.Bar(x=x.tolist(), y=y.tolist(), name="SAEs", marker=dict(color=BLUE, opacity=.45, line_width=0))); continue
+        dash, color, name = NULLS[source]
+        fig.add_trace(_line(x, y, name, color, mode="lines", line_dash=dash, line_width=2))
     return _figure(fig, "Cosines of matched latents, and by chance", 760, 380, bargap=0, xaxis_title="cosine of matched latents (decoder, signed)", yaxis_title="share of the pairs", legend=dict(orientation="h", y=-.22, yanchor="top"), margin=dict(b=100))
 
 # %% ../nbs/25_figures.ipynb #cebcfa20

@@ -20,13 +20,13 @@ from torch import Tensor
 from .activations import principal_basis
 from .assignment import Match, match
 from husai.chance import (
-    MAY_SUBTRACT,
-    chance_corrected,
+    beside,
     drawers,
     expected_max_cosine,
     fingerprint,
     kept,
     level_of,
+    members_level,
     p_value,
     repartition_level,
     simulate,
@@ -47,8 +47,9 @@ SCORES = dict(
     pw_mcc=Definition("PW-MCC", "decoder", True, "out", "sum of cosines of the best one-to-one pairs over the smaller number of latents (Song et al. 2025, as in their code)"),
     pw_mcc_unsigned=Definition("PW-MCC, unsigned", "decoder", False, "out", "the same with absolute cosines (Song et al. 2025, as in their text)"),
     stability=Definition("stability (Fel)", "decoder", True, "zero", "sum of cosines of the best permutation over the larger number of latents, dead ones counted with a cosine of 0 (Fel et al. 2025)"),
-    mmcs_onward=Definition("MMCS, onward", "decoder", True, "out", "mean over latents of the SAE named earlier of the largest cosine in the later one (Sharkey et al. 2022); among more than two SAEs it depends on their order"),
-    mmcs_back=Definition("MMCS, back", "decoder", True, "out", "mean over latents of the SAE named later of the largest cosine in the earlier one; among more than two SAEs it depends on their order"),
+    mmcs=Definition("MMCS, both ways", "decoder", True, "out", "mean over an SAE's latents of the largest cosine in another SAE (Sharkey et al. 2022), mean of both directions"),
+    mmcs_onward=Definition("MMCS, first -> second", "decoder", True, "out", "mean over the latents of the SAE named first of the largest cosine in the second (Sharkey et al. 2022)"),
+    mmcs_back=Definition("MMCS, second -> first", "decoder", True, "out", "mean over the latents of the SAE named second of the largest cosine in the first (Sharkey et al. 2022)"),
     shared=Definition("shared at .7", "encoder+decoder", True, "out", "share of pairs that encoder and decoder both make, with cosines of at least 0.7 in both (Paulo & Belrose 2025)"),
     shared_null=Definition("shared at null's 99 %", "encoder+decoder", True, "out", "share of pairs that both make, with cosines of at least the null's 99th percentile in both"),
     functional=Definition("functional PW-MCC", "activations", True, "out", "sum of correlations of the best one-to-one pairs, over the same inputs, over the smaller number of latents"))
@@ -56,7 +57,7 @@ SCORES = dict(
 
 class Latents(NamedTuple):
     "The latents of one SAE that are compared."
-    decoder: Tensor         # `[n, d]`, alive ones
+    decoder: Tensor         # `[n, d]`, alive ones; cosines are computed where these lie
     encoder: Tensor | None  # `[n, d]`; None where it is the decoder, as in a null
     dead: int               # how many were left out
 
@@ -90,7 +91,7 @@ def pair_scores_of(
     of, alone = lambda total: divide(float(total), *pair.shape), lambda value: MCC(value, math.nan, math.nan)
     shared = lambda t: of(shared_pairs(pair.encoder, pair.signed, t).sum()) if math.isfinite(t) else alone(math.nan)
     return dict(pw_mcc=of(pair.signed.cosine.sum(dtype=float)), pw_mcc_unsigned=of(pair.absolute.cosine.sum(dtype=float)), stability=alone(pair.whole.recall),
-                mmcs_onward=alone(pair.onward), mmcs_back=alone(pair.back), shared=shared(.7), shared_null=shared(threshold))
+                mmcs=alone((pair.onward + pair.back) / 2), mmcs_onward=alone(pair.onward), mmcs_back=alone(pair.back), shared=shared(.7), shared_null=shared(threshold))
 
 # %% ../nbs/30_pairs.ipynb #f25d9859
 def draws_for(
@@ -122,9 +123,9 @@ def draw_null(
     progress: Callable | None = None,
 ) -> Drawn:
     "All scores of dictionaries that have nothing to do with each other."
-    pairs = list(combinations(latents, 2))
+    pairs, device = list(combinations(latents, 2)), latents[0].decoder.device
     imitated = [pairs[k % len(pairs)] for k in range(draws)]
-    found = simulate(draw, [[len(s.decoder) for s in pair] for pair in imitated], lambda atoms, k: match_pair(*(Latents(w, None, s.dead) for w, s in zip(atoms, imitated[k], strict=True))),
+    found = simulate(draw, [[len(s.decoder) for s in pair] for pair in imitated], lambda atoms, k: match_pair(*(Latents(w.to(device), None, s.dead) for w, s in zip(atoms, imitated[k], strict=True))),
                      "compare", name, seed, progress=progress and (lambda done, total: progress(done, total, f"chance: {name}")))
     matched = np.concatenate([p.signed.cosine for p in found])
     q99 = float(np.quantile(matched, .99))
@@ -145,7 +146,7 @@ def kept_null(
     "`draw_null`, from the file where it was left, for SAEs of 2,048 latents and more."
     counts, make = [[len(a.decoder), a.dead] for a in latents], lambda: draw_null(name, draw, latents, draws, seed, threshold, progress)
     if max(counts)[0] < 2048: return make()
-    key = dict(version=2, of="compare", null=name, counts=counts, d=latents[0].decoder.shape[1], draws=draws, seed=seed, threshold=threshold, data=fingerprint(*data))
+    key = dict(version=3, of="compare", null=name, counts=counts, d=latents[0].decoder.shape[1], draws=draws, seed=seed, threshold=threshold, data=fingerprint(*data))
     return kept(key, make, lambda stored: Drawn({k: np.array(v, dtype=float) for k, v in stored["values"].items()}, np.array(stored["shares"], dtype=float), float(stored["q99"])))
 
 # %% ../nbs/30_pairs.ipynb #12f35fe4
@@ -165,7 +166,7 @@ def chance_levels(
     drawn_of = lambda name, threshold: kept_null(name, draw[name], data.get(name, ()), latents, draws, seed, threshold, progress)
     threshold = (first := drawn_of(strict, None)).q99
     drawn = {name: first if name == strict else drawn_of(name, threshold) for name in draw}
-    subspace = None if basis is None else dict(dimensions=len(basis), variance=.999, shares=[float((F.normalize(a.decoder, dim=-1) @ basis.T.float()).square().sum() / len(a.decoder)) for a in latents])
+    subspace = None if basis is None else dict(dimensions=len(basis), variance=.999, shares=[float((F.normalize(a.decoder.cpu(), dim=-1) @ basis.T.float()).square().sum() / len(a.decoder)) for a in latents])
     return drawn, dict(seed=seed, draws=draws, sample=None if sample is None else len(sample), subspace=subspace, threshold_null=strict, threshold=threshold)
 
 # %% ../nbs/30_pairs.ipynb #4227ab7b
@@ -180,17 +181,10 @@ def levels_of(
                  if (v := null.values.get(key)) is not None and not (name == "iso" and key.startswith("mmcs"))}
     levels = [dict(null=name, mean=level.mean, se=level.se, draws=level.draws, q99=level.q99, p_value=None) for name, level in simulated.items()]
     if key.startswith("mmcs"):
-        counts = [len(a.decoder) for a in latents]
-        chosen_from = [counts[j if key == "mmcs_onward" else i] for i in range(len(counts)) for j in range(i + 1, len(counts))]
-        best = {n: expected_max_cosine(n, latents[0].decoder.shape[1]) for n in set(chosen_from)}
-        exact = np.mean([best[n] for n in chosen_from])
+        counts, d = [len(a.decoder) for a in latents], latents[0].decoder.shape[1]
+        exact = members_level("iso", counts, d, score="mmcs").mean if key == "mmcs" else expected_max_cosine(counts[key == "mmcs_onward"], d)  # of those chosen from
         levels.append(dict(null="iso_analytic", mean=exact, se=0., draws=0, q99=None, p_value=None))
-    return [_subtracted(level, value) for level in levels]
-
-
-def _subtracted(level: dict, value: float) -> dict:
-    floor = level["null"] in MAY_SUBTRACT
-    return dict(level, may_subtract=floor, corrected=chance_corrected(value, level["mean"]) if floor else None)
+    return [dict(level, **beside(value, level["null"], level["mean"])) for level in levels]
 
 # %% ../nbs/30_pairs.ipynb #af6da64f
 def dealt_again(
@@ -204,7 +198,7 @@ def dealt_again(
     if len(latents) < 3: return f"re_partition (the SAEs' own latents dealt out again) needs three SAEs, there are {len(latents)}"
     if total > 2**14 and deals is None: return f"re_partition is made for up to {2**14:,} latents in all, there are {total:,}: every deal matches all SAEs again; ask for it with --deals"
     level = repartition_level([a.decoder for a in latents], draws=deals or max(20, min(200, round(200 * (512 / n)**2))), seed=seed)
-    return _subtracted(dict(null="re_partition", mean=level.mean, se=level.se, draws=level.draws, q99=None, p_value=p_value(value, level.values)), value)
+    return dict(null="re_partition", mean=level.mean, se=level.se, draws=level.draws, q99=None, p_value=p_value(value, level.values), **beside(value, "re_partition", level.mean))
 
 # %% ../nbs/30_pairs.ipynb #9b22b932
 def misaligned(

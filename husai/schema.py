@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from .provenance import atomic
 
 # %% ../nbs/29_schema.ipynb #b5ef9787
-SCHEMA_VERSION = "1.1"  # a reader takes every 1.x
+SCHEMA_VERSION = "1.2"  # a reader takes every 1.x
 
 
 class Level(BaseModel):
@@ -39,7 +39,7 @@ class Level(BaseModel):
 # %% ../nbs/29_schema.ipynb #f5d55db2
 class Score(BaseModel):
     "One score over all SAEs."
-    score: str = Field(description="Its name, the same in `pairs`.")
+    score: str = Field(description="Its name, the same in `pairs`. Since 1.2 mmcs is the mean of both directions, and mmcs_onward and mmcs_back are there for two SAEs only.")
     label: str = Field(description="Its name in tables.")
     definition: str = Field(description="What it is, with its source.")
     vectors: str = Field(description="What is compared: decoder, encoder+decoder, or activations.")
@@ -74,7 +74,7 @@ class PairScores(BaseModel):
     "The scores of one pair."
     a: int = Field(description="Index of the first SAE in `saes`.")
     b: int = Field(description="Index of the second.")
-    values: dict[str, float | None] = Field(description="Name of the score -> value.")
+    values: dict[str, float | None] = Field(description="Name of the score -> value; mmcs_onward is from a to b, mmcs_back from b to a.")
 
 # %% ../nbs/29_schema.ipynb #d2c0db64
 class SAERecord(BaseModel):
@@ -208,7 +208,8 @@ _sparsity = dict(topk="k", batchtopk="k", matryoshka="k", relu="L1", gated="L1",
 
 def _architecture(record: dict) -> str:
     "An architecture with its sparsity, where that is known."
-    of, value = record["name"], record["sparsity"][0]
+    of, value, unknown = record["name"], record["sparsity"][0], record["settings"].get("encoding")
+    if unknown: return f"vectors only: {unknown}"
     return f"{of}, {_sparsity.get(of, 'sparsity')} = {value:g}" if value else of
 
 
@@ -253,6 +254,12 @@ def print_verdict(
 
 
 # %% ../nbs/29_schema.ipynb #60268005
+def _told_apart(names: list[str]) -> list[str]:
+    "Paths by their last parts, as many as tell them apart."
+    short = lambda k: ["/".join(Path(name).parts[-k:]) for name in names]
+    return next((s for k in range(1, 9) if len(set(s := short(k))) == len(names)), names)
+
+
 def save_page(
     path: str | Path,  # an `.html` file
     done: Comparison,
@@ -266,7 +273,8 @@ def save_page(
     cell = lambda tag, head, text: f'<{tag}{"" if head in _numbers else " class=text"}>{html.escape(text)}</{tag}>'
     line = lambda tag, heads, row: f"<tr>{''.join(cell(tag, h, text) for h, text in zip(heads, row, strict=True))}</tr>"
     table = lambda heads, rows: f"<table><thead>{line('th', heads, heads)}</thead><tbody>{''.join(line('td', heads, row) for row in rows)}</tbody></table>"
-    figures = [matched_cosines(done.cosines), cosine_matrix(done.matrix, f"Cosines of {Path(v.saes[0].name).name} and {Path(v.saes[1].name).name}, in matched order")]
+    names = _told_apart([s.name for s in v.saes[:2]])
+    figures = [matched_cosines(done.cosines), cosine_matrix(done.matrix, "Cosines of the first two SAEs' latents, in matched order", names)]
     if len(done.latents): figures.append(stability_against_frequency(done.latents, v.nulls["threshold"]))
     drawn = "".join(f.to_html(full_html=False, include_plotlyjs=not i, include_mathjax=False, config=dict(displayModeBar=False)) for i, f in enumerate(figures))
     body = f"<h1>Stability of {len(v.saes)} SAEs</h1>{table(*_sae_rows(v))}{table(COLUMNS, verdict_rows(v))}<ul>{''.join(f'<li>{html.escape(r)}</li>' for r in _remarks(v))}</ul>{drawn}"

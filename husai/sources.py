@@ -59,6 +59,7 @@ def locate(
     name: str,          # as given to the command, without #member
 ) -> tuple[Path, str]:  # where it is, and how to call it
     "Where an SAE of this name lies."
+    if not name.strip(): raise ValueError("the name of an SAE is empty, as when a shell's variable is not set; name a folder or a file")
     local, hub = Path(os.path.expanduser(name)), _hub.fullmatch(name)
     if name.startswith("hf:") and not hub: raise ValueError(f"{name!r} is not a name on the hub; write hf:owner/repo, hf:owner/repo/path or hf:owner/repo@revision/path")
     if name.startswith("hf:") or hub and not local.exists() and not Path(local.parts[0]).exists(): return from_hub(hub[1], hub[2], (hub[3] or "").rstrip("/"))
@@ -139,13 +140,13 @@ def _sha256(path: Path) -> str:
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def _read(name: str, path: Path, member: int | None) -> list:
+def _read(name: str, path: Path, member: int | None, encoding: bool) -> list:
     kind, file = find_sae(path)
     if kind != "husai":
         if member is not None: raise ValueError(f"{name} holds one autoencoder; leave out #{member}")
         folder = file.parent.parent if file.parent.name == "checkpoints" else file.parent
         known = [file, *(p for p in (folder / f for f in ("cfg.json", "config.json", "activation_scaler.json", "sparsity.safetensors")) if p.is_file())]
-        return [Source(name, kind, {f"{name}/{p.name}" if path.is_dir() else str(p): _sha256(p) for p in known}, load_sae(path).float(), _training(*_descriptions(kind, folder)), load_frequencies(path))]
+        return [Source(name, kind, {f"{name}/{p.name}" if path.is_dir() else str(p): _sha256(p) for p in known}, load_sae(path, encoding=encoding).float(), _training(*_descriptions(kind, folder)), load_frequencies(path))]
     found, files = load_bank(file, member).float(), {name: _sha256(file)}
     with safe_open(file, framework="pt") as f: record = json.loads(f.metadata()["husai"]).get("config")
     one = lambda shown, bank: Source(shown, kind, files, bank, _training(dict(seed=bank.seeds[0]), record))
@@ -155,6 +156,7 @@ def _read(name: str, path: Path, member: int | None) -> list:
 # %% ../nbs/28_sources.ipynb #964ba365
 def read_saes(
     names: list[str],  # folders, files, names on the hub; a file of ours with #member for one of its members
+    encoding: bool = True, # False: their vectors are enough, where it is not known how they encode
 ) -> list[Source]:     # in the order of the names
     "Read SAEs of any format; raises `FileNotFoundError`, or `ValueError` for what cannot be read or compared."
     plan = []
@@ -165,7 +167,7 @@ def read_saes(
         plan.append((shown, path, int(member) if one else None))
     sizes = [_bytes(find_sae(path)[1], member) for _, path, member in plan]
     need_memory(sum(sizes) + 2 * max(sizes, default=0), f"reading {len(plan)} names", "name fewer SAEs at a time (two are enough for a verdict), or single members of a bank: bank.safetensors#0")
-    found = [source for part in plan for source in _read(*part)]
+    found = [source for part in plan for source in _read(*part, encoding)]
     seen = {}
     for s in found:  # by what they hold: a name has many spellings, and files have copies
         first = seen.setdefault(fingerprint(s.encoder, s.decoder), s)
@@ -178,7 +180,7 @@ def comparable(
     saes: list[Source],  # to be compared
 ) -> None:
     "Raise `ValueError` for fewer than two, different activations, and weights that say nothing."
-    if len(saes) < 2: raise ValueError(f"a stability score compares seeds and needs at least two SAEs, got {len(saes)}{f' ({saes[0].name})' if saes else ''}; name another one")
+    if len(saes) < 2: raise ValueError(f"what comes back is told by comparing seeds, which needs at least two SAEs, got {len(saes)}{f' ({saes[0].name})' if saes else ''}; name another one")
     for s in saes:
         if s.decoder.shape[1] != saes[0].decoder.shape[1]:
             raise ValueError(f"{saes[0].name} has d_in = {saes[0].decoder.shape[1]} and {s.name} {s.decoder.shape[1]}; only SAEs of the same activations can be compared")
@@ -205,7 +207,11 @@ def open_activations(
     if (path / "index.json").is_file(): return _from_store(path, d)
     if shards: return _from_parquet(shards, d)
     if path.is_file() and path.suffix == ".safetensors": return _from_safetensors(path, d)
+    if how := _converted.get(path.suffix): raise ValueError(f"{path} is not read; save it as safetensors: {how.format(path, path.with_suffix('.safetensors'))}")
     raise ValueError(f"{path} holds no activations that can be read; looked for a store (index.json), Parquet shards (*.parquet) and a .safetensors file")
+
+
+_converted = {".npy": 'python -c "import numpy, safetensors.numpy as s; s.save_file(dict(x=numpy.load(\'{}\')), \'{}\')"', ".pt": 'python -c "import torch, safetensors.torch as s; s.save_file(dict(x=torch.load(\'{}\', weights_only=True)), \'{}\')"'}
 
 
 def _from_store(path: Path, d: int) -> Activations:
@@ -221,6 +227,8 @@ def _from_safetensors(path: Path, d: int) -> Activations:
     if {"W_enc", "W_dec", "encoder.weight", "decoder.weight"} & set(shapes): raise ValueError(f"{path} holds the weights of an autoencoder, no activations; give what it was trained on")
     fits = [name for name, s in shapes.items() if len(s) == 2 and s[1] == d]
     if "x" in fits: fits = ["x"]
+    deep = [name for name, s in shapes.items() if len(s) > 2 and s[-1] == d]
+    if not fits and deep: raise ValueError(f"{path} holds {deep[0]} {list(shapes[deep[0]])}, and activations are [N, {d}]; flatten batch and position before saving: {deep[0]}.reshape(-1, {d})")
     if len(fits) != 1: raise ValueError(f"{path} holds {len(fits)} tensors [N, {d}] and none called x; it holds {', '.join(f'{k} {list(s)}' for k, s in shapes.items())}")
     def blocks(rows):
         with safe_open(path, framework="pt") as f:

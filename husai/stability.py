@@ -17,9 +17,8 @@ from torch import Tensor
 
 from .assignment import assign, cosine
 from husai.chance import (
-    MAY_SUBTRACT,
     Level,
-    chance_corrected,
+    beside,
     drawers,
     expected_max_cosine,
     level_of,
@@ -325,9 +324,7 @@ def _row(key: Key, dead: str, s: Statistic, counts: list) -> dict:
 
 
 def _chance_row(key: Key, dead: str, null: str, s: Statistic, level: dict) -> dict:
-    subtract = null in MAY_SUBTRACT
-    corrected = chance_corrected(_estimate(s.values).value, level["mean"]) if subtract else float("nan")
-    return dict(key._asdict(), dead=dead, null=null, **level, may_subtract=subtract, corrected=corrected)
+    return dict(key._asdict(), dead=dead, null=null, **level, **beside(_estimate(s.values).value, null, level["mean"]))
 
 
 def _claim(decoders: Tensor) -> tuple:
