@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['jit', 'two_best', 'bid', 'relax', 'nearest_column', 'augment', 'pair_rows', 'pair_certified', 'unit', 'products',
-           'pair_vectors']
+           'pair_vectors', 'best_offer', 'own_offer', 'give_up', 'reassign', 'pair_again']
 
 # %% ../nbs/09_pairing.ipynb #1ceedadf
+import heapq
 import math
 
 import numpy as np
@@ -149,3 +150,77 @@ def pair_vectors(a, b, signed, partner, own):
     for i in range(s.shape[0]):
         for j in range(s.shape[1]): s[i, j] = min(max(s[i, j] if signed else abs(s[i, j]), -1), 1)
     return pair_certified(s, partner, own)
+
+# %% ../nbs/09_pairing.ipynb #9f98455e
+@jit
+def best_offer(starts, cols, weights, v, i):
+    "Of row `i`, at the prices `v`."
+    best = -np.inf
+    for e in range(starts[i], starts[i + 1]): best = max(best, weights[e] - v[cols[e]])
+    return best
+
+
+@jit
+def own_offer(starts, cols, weights, v, i, j):
+    "What its column `j` is worth to row `i`."
+    for e in range(starts[i], starts[i + 1]):
+        if cols[e] == j: return weights[e] - v[j]
+    return -np.inf
+
+
+@jit
+def give_up(starts, cols, weights, partner, owner, v, square):
+    "Part the rows that want another column from theirs, until the others are content; returns how many have none."
+    gone, before = 0, -1
+    while gone > before:
+        before = gone
+        for i in range(partner.shape[0]):
+            j = partner[i]
+            if j < 0 or best_offer(starts, cols, weights, v, i) <= own_offer(starts, cols, weights, v, i, j) + 1e-12: continue
+            partner[i], owner[j], gone = -1, -1, gone + 1
+            if not square: v[j] = 0
+        if square: break
+    return gone
+
+# %% ../nbs/09_pairing.ipynb #7ce77f9f
+@jit
+def reassign(starts, cols, weights, start, partner, owner, v, reach, before, settled):
+    "`augment` along the known entries; `reach` is infinite everywhere, before and after. Returns False where there is no way."
+    heap, touched = [(0., -1)], [0]
+    heap.clear(); touched.clear()
+    i, c, u, bound, end, n = start, 0., best_offer(starts, cols, weights, v, start), np.inf, -1, 0
+    while True:
+        for e in range(starts[i], starts[i + 1]):
+            j = np.int64(cols[e])
+            r = c + max(0., u - weights[e] + v[j])  # or rounding would reach settled columns again
+            if r >= min(reach[j], bound): continue
+            if reach[j] == np.inf: touched.append(j)
+            reach[j], before[j] = r, i
+            if owner[j] < 0: bound, end = r, j
+            else: heapq.heappush(heap, (r, j))
+        c, j = (np.inf, -1) if len(heap) == 0 else heapq.heappop(heap)
+        while c > reach[j] and c < bound: c, j = (np.inf, -1) if len(heap) == 0 else heapq.heappop(heap)  # reached at less meanwhile
+        if c >= bound or j < 0: break
+        settled[n], n, i = j, n + 1, owner[j]
+        u = own_offer(starts, cols, weights, v, i, j)
+    for q in range(n if end >= 0 else 0): v[settled[q]] += bound - reach[settled[q]]
+    for j in touched: reach[j] = np.inf
+    j = end
+    while j >= 0:
+        i = before[j]
+        owner[j] = i
+        j, partner[i] = partner[i], j
+    return end >= 0
+
+
+@jit
+def pair_again(starts, cols, weights, partner, v, most):
+    "Make a pairing and its prices optimal for more entries; False where more than `most` rows would have to look again: then both are worth nothing."
+    n, m = partner.shape[0], v.shape[0]
+    owner = np.full(m, -1)
+    for i in range(n): owner[partner[i]] = i
+    if give_up(starts, cols, weights, partner, owner, v, n == m) > most: return False
+    reach, before, settled = np.full(m, np.inf), np.empty(m, np.int64), np.empty(m, np.int64)
+    for i in range(n):
+        if partner[i] < 0 and not reassign(starts, cols, weights, i, partner, owner, v, reach, before, settled): return False
+    return True
