@@ -55,8 +55,8 @@ def check_hook(
     if (asked.hook, asked.position) == (default.hook, default.position): return  # known to be right; building a bridge takes seconds
     from husai.activations import collect
     from husai.model import init_weights, to_bridge
-    from husai.tasks import modular_addition
-    task = modular_addition(study.task.p, study.task.format)
+    from husai.tasks import make_task
+    task = make_task(study.task.name, study.task.p, study.task.format)
     weights = init_weights(task, study.model.d_model, study.model.n_heads, study.model.d_mlp)
     collect(to_bridge(weights, task), task.tokens[:2], asked.hook, asked.position)
 

@@ -63,11 +63,12 @@ def grokking_curve(
 def fourier_spectrum(
     spectrum,           # columns frequency, embedding, neurons, logits (shares of the variance)
     keys: list | None = None,  # key frequencies, marked
+    names: list | None = None, # of the blocks of a group that is no sum; None: they are frequencies
 ) -> go.Figure:
     "Where each frequency shows in the model: in its embedding, its neurons and its logits."
     fig = go.Figure([go.Bar(x=spectrum.frequency.tolist(), y=spectrum[part].tolist(), name=part, marker_color=color) for part, color in (("embedding", BLUE), ("neurons", GREEN), ("logits", ORANGE))])
     marked = ", ".join(str(int(k)) for k in keys) if keys is not None and len(keys) else "none"
-    return _figure(fig, f"Share of the variance at each frequency (key frequencies: {marked})", 760, 320, xaxis_title="frequency k, in turns around the circle of p numbers", yaxis_title="share of the variance",
+    return _figure(fig, f"Share of the variance at each frequency (key frequencies: {marked})", 760, 320, xaxis=dict(title="frequency k, in turns around the circle of p numbers") if names is None else dict(title="block", tickvals=spectrum.frequency.tolist(), ticktext=names), yaxis_title="share of the variance",
                    barmode="group", legend=dict(x=.99, xanchor="right", y=.98))
 
 # %% ../nbs/25_figures.ipynb #30e7e0a2

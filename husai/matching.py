@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['latent_vectors', 'MCC', 'mcc', 'divide', 'Agreement', 'fel_stability', 'BestMatch', 'best_match', 'mmcs',
-           'shared_fraction', 'shared_pairs', 'plane_affinity', 'plane_mcc', 'span', 'overlap', 'principal_angles',
-           'found_planes', 'Correlation', 'correlation', 'NearestCorrelated', 'nearest_correlated', 'pair_scores']
+           'shared_fraction', 'shared_pairs', 'plane_affinity', 'plane_dims', 'plane_mcc', 'span', 'overlap',
+           'principal_angles', 'found_planes', 'Correlation', 'correlation', 'NearestCorrelated', 'nearest_correlated',
+           'pair_scores']
 
 # %% ../nbs/18_matching.ipynb #df4053c6
 from collections.abc import Callable, Iterable
@@ -144,21 +145,29 @@ def shared_pairs(
 
 # %% ../nbs/18_matching.ipynb #67567986
 def plane_affinity(
-    bases: Tensor,  # `[K, 2, d]` orthonormal rows, a plane each
+    bases: Tensor,  # `[K, D, d]` orthonormal rows, a plane each, or zeros where it has fewer than D dimensions
     atoms: Tensor,  # `[n, d]` one latent a row
 ) -> Tensor:        # `[n, K]` length of each unit latent's projection on each plane, 0 to 1
     "How much of a latent's direction lies in a plane."
     return torch.einsum("nd,kcd->nkc", F.normalize(atoms, dim=-1), bases).norm(dim=-1)
 
 
+def plane_dims(
+    bases: Tensor,  # `[..., D, d]`
+) -> Tensor:        # `[...]` int64
+    "Dimensions of each plane: its rows that are not zero."
+    return (bases != 0).any(-1).sum(-1)
+
+
 def plane_mcc(
-    bases: Tensor,  # `[K, 2, d]` orthonormal rows, a plane each
+    bases: Tensor,  # `[K, D, d]` orthonormal rows or zeros, a plane each
     atoms: Tensor,  # `[n, d]` one latent a row
-) -> MCC:           # value and recall over the 2 K slots, an empty one counting 0; precision over the latents; NaN without latents or planes
-    "Mean projection length of the latents assigned to the planes, two to each."
+) -> MCC:           # value and recall over all slots, an empty one counting 0; precision over the latents; NaN without latents or planes
+    "Mean projection length of the latents assigned to the planes, as many to each as it has dimensions."
     if not len(atoms) or not len(bases): return MCC(float("nan"), float("nan"), float("nan"))
-    found = assign(plane_affinity(bases, atoms).repeat_interleave(2, dim=1))
-    score = divide(float(found.cosine.sum(dtype=float)), len(atoms), 2 * len(bases), True, found.gap)
+    slots = plane_affinity(bases, atoms).repeat_interleave(plane_dims(bases), dim=1)
+    found = assign(slots)
+    score = divide(float(found.cosine.sum(dtype=float)), *slots.shape, True, found.gap)
     return score._replace(value=score.recall)
 
 # %% ../nbs/18_matching.ipynb #d02a2c77
@@ -176,11 +185,11 @@ def span(
 
 # %% ../nbs/18_matching.ipynb #e951ace5
 def overlap(
-    target: Tensor,  # `[..., r, d]` orthonormal rows; a basis of zeros stands for a subspace that was not found
+    target: Tensor,  # `[..., r, d]` orthonormal rows, or zeros where it has fewer than r dimensions; a basis of zeros stands for a subspace that was not found
     other: Tensor,   # `[..., s, d]` likewise
 ) -> Tensor:         # `[...]` 0 to 1
     "Share of the target's dimensions that lie in the other subspace, `||Q1^T Q2||_F^2 / r`."
-    return (target @ other.mT).square().sum((-1, -2)) / target.shape[-2]
+    return (target @ other.mT).square().sum((-1, -2)) / plane_dims(target).clamp(min=1)
 
 
 def principal_angles(
@@ -192,18 +201,18 @@ def principal_angles(
 
 # %% ../nbs/18_matching.ipynb #51e24d1f
 def found_planes(
-    bases: Tensor,                 # `[K, 2, d]` orthonormal rows, the true planes
+    bases: Tensor,                 # `[K, D, d]` orthonormal rows or zeros, the true planes
     atoms: Tensor,                 # `[n, d]` one latent a row
     energy: Tensor | None = None,  # `[n]` mean squared activation of each latent; None: all the same
     least: float = 0.7,            # least affinity of a latent that belongs to a plane
-) -> Tensor:                       # `[K, 2, d]` orthonormal rows; zeros where the plane was not found
+) -> Tensor:                       # `[K, D, d]` orthonormal rows; zeros where the plane was not found
     "The plane that a dictionary has in the place of each true one."
     best, plane = plane_affinity(bases, atoms).max(1)
     out = torch.zeros_like(bases)
-    for k in range(len(bases)):
+    for k, dims in enumerate(plane_dims(bases).tolist()):
         mine = (plane == k) & (best >= least)
-        found = span(atoms[mine], None if energy is None else energy[mine], 2)
-        if len(found) == 2: out[k] = found
+        found = span(atoms[mine], None if energy is None else energy[mine], dims)
+        if len(found) == dims: out[k, :dims] = found
     return out
 
 # %% ../nbs/18_matching.ipynb #dda49893

@@ -95,9 +95,10 @@ def learning_rate(
     steps: int,  # all of them
     lr: float,   # the peak
     warmup: int, # steps of linear rise
+    schedule: str = "cosine", # "cosine" or "constant"
 ) -> float:      # for this step
-    "Linear warm-up times a cosine that falls from 1 to 0."
-    return lr * min((step + 1) / max(warmup, 1), 1) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    "Linear warm-up, times a cosine that falls from 1 to 0 or a constant 1."
+    return lr * min((step + 1) / max(warmup, 1), 1) * (0.5 * (1 + math.cos(math.pi * step / steps)) if schedule == "cosine" else 1)
 
 # %% ../nbs/03_model.ipynb #46399532
 class Trained(NamedTuple):
@@ -124,12 +125,13 @@ def _record(curve: dict, step: int, weights: dict, task: Task, sides: dict) -> N
         curve[f"{side}_accuracy"].append(correct[rows].mean().item())
 
 # %% ../nbs/03_model.ipynb #3cac0d07
-def _check_training(task, train_mask, steps, batch, lr, weight_decay, n_checkpoints):
+def _check_training(task, train_mask, steps, batch, lr, schedule, weight_decay, n_checkpoints):
     n, seen = len(task.tokens), int(train_mask.sum())
     if train_mask.shape != (n,) or train_mask.dtype != torch.bool:
         raise ValueError(f"train_mask must be a bool for each of the {n} inputs, got {train_mask.dtype} of shape {tuple(train_mask.shape)}; make it with train_split")
     if not 0 < seen < n: raise ValueError(f"train_mask marks {seen} of {n} inputs; some must be trained on and some held out")
-    if not 1 <= batch <= seen: raise ValueError(f"batch must be between 1 and the {seen} training pairs, got {batch}")
+    if batch is not None and not 1 <= batch <= seen: raise ValueError(f"batch must be between 1 and the {seen} training pairs, got {batch}; None takes all of them")
+    if schedule not in ("cosine", "constant"): raise ValueError(f"schedule must be 'cosine' or 'constant', got {schedule!r}")
     if steps < 1: raise ValueError(f"steps must be at least 1, got {steps}")
     if not 0 < lr < math.inf: raise ValueError(f"lr must be a positive number, got {lr}; 4e-3 is the recipe's")
     if not 0 <= weight_decay < math.inf: raise ValueError(f"weight_decay must not be negative, got {weight_decay}; 1 is the recipe's")
@@ -145,8 +147,9 @@ def train_model(
     d_mlp: int = 512,          # neurons
     seed: int = 0,             # of the initialisation and of the order of the data
     steps: int = 1500,         # updates
-    batch: int = 512,          # pairs an update
+    batch: int | None = 512,   # pairs an update, drawn anew; None: all training pairs
     lr: float = 4e-3,          # peak learning rate of AdamW
+    schedule: str = "cosine",  # of the learning rate after the warm-up: "cosine" falls to 0, "constant" stays
     weight_decay: float = 1.,  # decoupled, on every weight
     warmup: int = 10,          # steps of linear warm-up
     n_checkpoints: int = 20,   # weights to keep along the way, the first and last step among them
@@ -154,15 +157,16 @@ def train_model(
     progress: Callable | None = None,  # called with (steps done, steps in all, a note)
 ) -> Trained:
     "Train a transformer; raises `ValueError` for a setting out of range and `RuntimeError` when the loss is no longer finite."
-    _check_training(task, train_mask, steps, batch, lr, weight_decay, n_checkpoints)
+    _check_training(task, train_mask, steps, batch, lr, schedule, weight_decay, n_checkpoints)
     weights = {name: w.to(device).requires_grad_() for name, w in init_weights(task, d_model, n_heads, d_mlp, seed).items()}
     task = task._replace(tokens=task.tokens.to(device), labels=task.labels.to(device))
     sides = {side: mask.nonzero()[:, 0].to(device) for side, mask in dict(train=train_mask.cpu(), test=~train_mask.cpu()).items()}
     optimizer = torch.optim.AdamW(weights.values(), lr=lr, betas=(.9, .98), weight_decay=weight_decay, fused=True)
     order = generator("model", "order", seed)
     def update(step):
-        rows = sides["train"][torch.randint(len(sides["train"]), (batch,), generator=order).to(device)]
-        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, lr, warmup)
+        rows = sides["train"]
+        if batch is not None: rows = rows[torch.randint(len(rows), (batch,), generator=order).to(device)]
+        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, lr, warmup, schedule)
         optimizer.zero_grad()
         F.cross_entropy(forward(weights, task.tokens[rows]).double(), task.labels[rows]).backward()
         optimizer.step()
@@ -196,7 +200,7 @@ def to_bridge(
     from transformer_lens.model_bridge import TransformerBridge
     heads, d_model, d_head = weights["W_Q"].shape
     for name, size in dict(W_E=task.d_vocab, W_pos=task.tokens.shape[1]).items():
-        if len(weights[name]) != size: raise ValueError(f"these weights hold {len(weights[name])} rows in {name}, but p={task.p}, format {task.format!r} needs {size}; give the task that they were trained on")
+        if len(weights[name]) != size: raise ValueError(f"these weights hold {len(weights[name])} rows in {name}, but {task.name} with p={task.p}, format {task.format!r} needs {size}; give the task that they were trained on")
     bridge = TransformerBridge.boot_native(TransformerBridgeConfig(
         n_layers=1, d_model=d_model, n_heads=heads, d_head=d_head, d_mlp=weights["W_in"].shape[1], d_vocab=task.d_vocab, d_vocab_out=task.d_vocab_out,
         n_ctx=task.tokens.shape[1], act_fn="relu", normalization_type=None, seed=0))

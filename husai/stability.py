@@ -28,7 +28,7 @@ from husai.chance import (
     simulate,
 )
 from .features import partners_of, reappearance
-from .matching import MCC, divide, mcc, mmcs, pair_scores, plane_affinity, shared_pairs
+from .matching import MCC, divide, mcc, mmcs, pair_scores, plane_affinity, plane_dims, shared_pairs
 
 # %% ../nbs/21_stability.ipynb #1756a4c5
 class Interval(NamedTuple):
@@ -178,10 +178,11 @@ def _against_truth(decoders: list, truth: dict) -> dict:
     similar = {}
     if "plane_directions" in truth:
         directions = truth["plane_directions"].flatten(0, 1)
+        directions = directions[directions.any(1)]                       # a line has one, its second row is zero
         for signed in (True, False):
             similar[Key("gt_mcc", "fourier_directions", "decoder", signed)] = lambda a, s=signed: cosine(a, directions) if s else cosine(a, directions).abs()
     if "plane_bases" in truth:
-        similar[Key("gt_mcc", "fourier_planes", "decoder", False)] = lambda a: plane_affinity(truth["plane_bases"], a).repeat_interleave(2, dim=1)
+        similar[Key("gt_mcc", "fourier_planes", "decoder", False)] = lambda a: plane_affinity(truth["plane_bases"], a).repeat_interleave(plane_dims(truth["plane_bases"]), dim=1)
     if "class_means" in truth:
         for signed in (True, False):
             similar[Key("gt_mcc", "class_means", "decoder", signed)] = lambda a, s=signed: cosine(a, truth["class_means"]) if s else cosine(a, truth["class_means"]).abs()
@@ -207,7 +208,7 @@ def _over_slots(score: MCC) -> MCC: return score._replace(value=score.recall)  #
 def statistics(
     decoders: list,          # one `[n, d]` a member, unit rows
     encoders: list | None,   # one `[n, d]` a member, one latent a row; None where they are the decoders (tied)
-    truth: dict,             # any of plane_directions `[K, 2, d]`, plane_bases `[K, 2, d]`, class_means `[p, d]`
+    truth: dict,             # any of plane_directions `[K, D, d]`, plane_bases `[K, D, d]` (see `husai.fourier.Planes`), class_means `[p, d]`
     threshold: float = 0.7,  # of the shared fraction
 ) -> dict:                   # Key -> Statistic
     "Every score of a set of dictionaries; `mmcs` is the mean of both directions."

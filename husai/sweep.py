@@ -81,7 +81,7 @@ def plan(
     "The runs of a study."
     task, model, sae = study.task, study_dict(study)["model"], study.sae
     shared = {k: v for k, v in model.items() if k != "seeds"}
-    models = [_run(f"models/{fmt}-{seed}", "model.ipynb", dict(p=task.p, train_fraction=task.train_fraction, format=fmt, seed=seed, **shared),
+    models = [_run(f"models/{fmt}-{seed}", "model.ipynb", dict(task=task.name, p=task.p, train_fraction=task.train_fraction, format=fmt, seed=seed, **shared),
                    cost=8 + shared["steps"] * 0.017)
               for fmt, seeds in [(task.format, study.model.seeds), *((f, study.model.seeds[:1]) for f in task.other_formats)] for seed in seeds]
     wanted = [m for m in models if m.parameters["format"] == task.format]
@@ -145,8 +145,8 @@ def choose_model(
     folder: str | Path,  # the study's folder
     models: list,        # ids of its models, in order
 ) -> str:                # id of the first that gets all pairs right
-    "The model whose activations are studied; raises `RuntimeError` when none gets all pairs right."
-    accuracy = {m: load_json(Path(folder) / m / "run.json")["accuracy"] for m in models}
+    "The model whose activations are studied; raises `RuntimeError` when none gets all pairs right that it has to."
+    accuracy = {m: load_json(Path(folder) / m / "run.json")["answered"] for m in models}
     for m, a in accuracy.items():
         if a == 1: return m
     found = ", ".join(f"{m} {a:.4f}" for m, a in accuracy.items())
