@@ -108,6 +108,7 @@ def logit_measures(
     task: Task,                 # the task; one without a known answer gets accuracies and losses only
     train_mask: Tensor,         # `[N]` bool, the inputs trained on
     key_threshold: float = .01, # least share of the centred logit variance of a key frequency
+    keys: list | None = None,   # the key blocks, where they are known beforehand; the threshold decides when None
 ) -> dict:                      # see `measures`, without those of the weights
     "The measures that need logits only; losses are cross-entropies in nats."
     if not 0 < key_threshold < 1: raise ValueError(f"key_threshold is a share of the variance, between 0 and 1, got {key_threshold}; 0.01 is usual")
@@ -115,13 +116,13 @@ def logit_measures(
     found = _losses(logits, task, train_mask)
     if task.group is None: return found
     shares = logit_shares(logits, task)
-    keys = [k for k, share in enumerate(shares.tolist(), 1) if share >= key_threshold]
+    keys = [k for k, share in enumerate(shares.tolist(), 1) if share >= key_threshold] if keys is None else list(keys)
     held, part = shares[[k - 1 for k in keys]], _key_part(logits, task, keys)
     mean = _balance(task.result, len(task.answers)) @ logits
     loss = lambda values, rows=slice(None): F.cross_entropy(values[rows], task.labels[rows]).item()
     return found | dict(
         key_frequencies=keys, n_key=len(keys), logit_fve=held.sum().item(), restricted_loss=loss(mean + part), excluded_loss=loss(logits - part, train_mask),
-        effective_frequencies=torch.special.entr(held/held.sum()).sum().exp().item() if keys else 0., key_threshold=key_threshold)
+        effective_frequencies=torch.special.entr(held/held.sum()).sum().exp().item() if held.sum() else 0., key_threshold=key_threshold)
 
 # %% ../nbs/04_fourier.ipynb #c5b00011
 def gini(
@@ -180,10 +181,11 @@ def measures(
     task: Task,                 # the task it was trained on
     train_mask: Tensor,         # `[N]` bool, the inputs trained on
     key_threshold: float = .01, # least share of the centred logit variance of a key frequency
+    keys: list | None = None,   # the key blocks, where they are known beforehand, such as those of a later checkpoint
 ) -> dict:                      # accuracy, train_accuracy, test_accuracy, n_test, full_loss, train_loss, test_loss; with a known answer key_frequencies (numbers of blocks), n_key, logit_fve, restricted_loss, excluded_loss, effective_frequencies, key_threshold, neuron_share_above_85, gini_embedding, gini_logits; where the operands are alike gradient_symmetricity, distance_irrelevance
     "How far a model is the Fourier algorithm (Nanda et al. 2023), or its counterpart for another group; `neuron_share_above_85` is the share of neurons whose single-frequency share exceeds .85."
     logits, group = all_logits(weights, task), task.group
-    found = logit_measures(logits, task, train_mask, key_threshold)
+    found = logit_measures(logits, task, train_mask, key_threshold, keys)
     if group is None: return found
     with torch.no_grad(): best = neuron_shares(neurons(weights, task.tokens)[1], task).amax(1)
     to_logits = (weights["W_out"].double() @ weights["W_U"].double()).T
