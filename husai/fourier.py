@@ -98,8 +98,9 @@ def _key_part(logits: Tensor, task: Task, keys: list) -> Tensor:
 def _losses(logits: Tensor, task: Task, train_mask: Tensor) -> dict:
     "What can be said of any task; losses in nats."
     right, loss = (logits.argmax(1) == task.labels).double(), F.cross_entropy(logits, task.labels, reduction="none")
-    sides = dict(train=train_mask, test=~train_mask)
-    return (dict(accuracy=right.mean().item()) | {f"{side}_accuracy": right[rows].mean().item() for side, rows in sides.items()} | dict(n_test=int((~train_mask).sum()), full_loss=loss.mean().item())
+    sides, mirror = dict(train=train_mask, test=~train_mask), task.b*task.n + task.a
+    unseen = dict(unseen_accuracy=right[~train_mask & ~train_mask[mirror]].mean().item()) if torch.equal(task.labels, task.labels[mirror]) else {}
+    return unseen | (dict(accuracy=right.mean().item()) | {f"{side}_accuracy": right[rows].mean().item() for side, rows in sides.items()} | dict(n_test=int((~train_mask).sum()), full_loss=loss.mean().item())
             | {f"{side}_loss": loss[rows].mean().item() for side, rows in sides.items()})
 
 
@@ -182,7 +183,7 @@ def measures(
     train_mask: Tensor,         # `[N]` bool, the inputs trained on
     key_threshold: float = .01, # least share of the centred logit variance of a key frequency
     keys: list | None = None,   # the key blocks, where they are known beforehand, such as those of a later checkpoint
-) -> dict:                      # accuracy, train_accuracy, test_accuracy, n_test, full_loss, train_loss, test_loss; with a known answer key_frequencies (numbers of blocks), n_key, logit_fve, restricted_loss, excluded_loss, effective_frequencies, key_threshold, neuron_share_above_85, gini_embedding, gini_logits; where the operands are alike gradient_symmetricity, distance_irrelevance
+) -> dict:                      # accuracy, train_accuracy, test_accuracy, n_test, full_loss, train_loss, test_loss; where b, a has the answer of a, b, unseen_accuracy, of held-out pairs whose mirror image is held out too; with a known answer key_frequencies (numbers of blocks), n_key, logit_fve, restricted_loss, excluded_loss, effective_frequencies, key_threshold, neuron_share_above_85, gini_embedding, gini_logits; where the operands are alike gradient_symmetricity, distance_irrelevance
     "How far a model is the Fourier algorithm (Nanda et al. 2023), or its counterpart for another group; `neuron_share_above_85` is the share of neurons whose single-frequency share exceeds .85."
     logits, group = all_logits(weights, task), task.group
     found = logit_measures(logits, task, train_mask, key_threshold, keys)
