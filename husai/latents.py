@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'KIND_COLORS', 'Truth', 'site_truth', 'shares_of', 'purities', 'fewest', 'fewest_neighbours', 'latent_table',
-           'kind_of', 'evenness', 'tiling_p', 'plane_table', 'answer_scores', 'kind_counts', 'kinds_figure']
+           'kind_of', 'evenness', 'tiling_p', 'plane_table', 'kind_counts', 'kinds_figure']
 
-# %% ../nbs/37_latents.ipynb #432fd1da
+# %% ../nbs/37_latents.ipynb #436bff52
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from .chance import draw_members
 from .figures import BLUE, GREEN, GREY, NAMES, ORANGE, PURPLE, TEMPLATE
 from .fourier import class_means, planes
-from .matching import found_planes, mcc, overlap, plane_affinity, plane_dims, plane_mcc, principal_angles, span
+from .matching import found_planes, overlap, plane_affinity, plane_dims, principal_angles, span
 from .provenance import rng
 from .tasks import Group, Task
 
@@ -170,9 +170,9 @@ def latent_table(
     table.insert(0, "kind", kind_of(table, n))
     return table.rename_axis("latent").reset_index()
 
-# %% ../nbs/37_latents.ipynb #cf694863
-KINDS = {"class": "a class", "neighbours": "a few neighbouring classes", "plane": "one plane's direction", "wave": "one plane's wave, another direction", "several": "several planes", "token": "an input token",
-         "dense": "dense", "other": "none of these", "dead": "dead"}
+# %% ../nbs/37_latents.ipynb #9fddd1bf
+KINDS = {"class": "a class", "neighbours": "a few neighbouring classes", "plane": "one plane's direction", "wave": "one plane's wave, another direction", "several": "several planes", "classes": "other functions of the class",
+         "token": "an input token", "dense": "dense", "rare": "a few single inputs", "other": "none of these", "dead": "dead"}
 
 
 def kind_of(
@@ -188,7 +188,9 @@ def kind_of(
              "wave": t.purity > .5,
              "several": t.together > .5,
              "neighbours": (t.of_class > .5) & (t.few <= n/4) & (t.neighbours < 2*t.few),
-             "dense": t.fires > .5}
+             "classes": t.of_class > .5,
+             "dense": t.fires > .5,
+             "rare": t.fires < .5/n}
     return np.select(list(tests.values()), list(tests), "other").astype(object)
 
 # %% ../nbs/37_latents.ipynb #357bc2f3
@@ -243,23 +245,7 @@ def plane_table(
                          evenness=float(evenness(angular)), tiling_p=tiling_p(angular)))
     return pd.DataFrame(rows)
 
-# %% ../nbs/37_latents.ipynb #3047a00e
-def answer_scores(
-    atoms: Tensor,   # `[n, d]` decoder rows of living latents
-    truth: Truth,
-    draws: dict,     # name -> random directions, of `husai.chance.drawers`
-    times: int = 10,
-):                   # DataFrame, a row for each of planes and class means: target, recall, precision; for each name recall_name, precision_name
-    "GT-MCC, signed for the class means; planes only where an answer is known."
-    import pandas as pd
-    targets = dict(planes=lambda a: plane_mcc(truth.bases.float(), a.float()), class_means=lambda a: mcc(a.float(), truth.class_means.float(), truth=True))
-    def scored(target):
-        found = [(name, [targets[target](a) for i in range(times) for a in draw_members(draw, [len(atoms)], "latents", "answers", i)]) for name, draw in draws.items()]
-        own = targets[target](atoms)
-        return dict(target=target, recall=own.recall, precision=own.precision) | {f"{part}_{name}": float(np.mean([getattr(m, part) for m in many])) for name, many in found for part in ("recall", "precision")}
-    return pd.DataFrame([scored(target) for target in targets if target != "planes" or len(truth.bases)])
-
-# %% ../nbs/37_latents.ipynb #a85bc92f
+# %% ../nbs/37_latents.ipynb #e1abbf76
 def kind_counts(
     latents,   # tables of `latent_table` joined, with the columns of `by` and `seed`
     by: list,  # columns to group by
@@ -274,25 +260,26 @@ def kind_counts(
     return pd.DataFrame(rows)
 
 
-KIND_COLORS = {"class": BLUE, "neighbours": "#56B4E9", "plane": ORANGE, "wave": "#E69F00", "several": GREEN, "token": PURPLE, "dense": "#555555", "other": "#CFCFCF"}
+KIND_COLORS = {"class": BLUE, "neighbours": "#56B4E9", "plane": ORANGE, "wave": "#E69F00", "several": GREEN, "classes": "#A6CBB9", "token": PURPLE, "dense": "#555555", "rare": "#E4E4E4", "other": "#B5B5B5"}
 
 
 def kinds_figure(
     counts,  # of `kind_counts` by source, architecture, width and sparsity
 ) -> go.Figure:
-    "Kinds of the living latents, a panel for each source (row) and architecture (column), a bar for each width and sparsity; above it how many are alive."
+    "Kinds of the living latents, a row for each source, a column for each architecture, a bar for each width and sparsity; above it how many are alive."
     sources, archs = list(dict.fromkeys(counts.source)), [a for a in NAMES if a in set(counts.architecture)]
-    fig = make_subplots(len(sources), len(archs), shared_yaxes=True, horizontal_spacing=.03, vertical_spacing=.28/len(sources), subplot_titles=[f"{s}<br>{NAMES[a]}" for s in sources for a in archs])
-    for i, source in enumerate(sources, 1):
-        for j, arch in enumerate(archs, 1):
-            here = counts[(counts.source == source) & (counts.architecture == arch)].sort_values(["width", "sparsity"])
-            label = [f"{w}, {'L1 ' if arch == 'relu' else 'k = '}{s:g}" for w, s in zip(here.width, here.sparsity, strict=True)]
+    fig = make_subplots(len(sources), len(archs), shared_yaxes=True, shared_xaxes=True, horizontal_spacing=.02, vertical_spacing=.05, row_titles=sources, column_titles=[NAMES[a] for a in archs])
+    for j, arch in enumerate(archs, 1):
+        mine = counts[counts.architecture == arch]
+        order = sorted(set(zip(mine.width, mine.sparsity, strict=True)))
+        for i, source in enumerate(sources, 1):
+            here = mine[mine.source == source].pivot_table(index=["width", "sparsity"], columns="kind", values=["n", "share"], dropna=False)
+            at = [order.index(key) for key in here.index]
             for kind, color in KIND_COLORS.items():
-                mine = (here.kind == kind).to_numpy()
-                fig.add_trace(go.Bar(x=[t for t, m in zip(label, mine, strict=True) if m], y=here.share[mine].round(3).tolist(), name=KINDS[kind], marker_color=color, legendgroup=kind, showlegend=False), i, j)
-            alive = here[here.kind != "dead"].groupby(["width", "sparsity"]).n.sum()
-            fig.add_trace(go.Scatter(x=list(dict.fromkeys(label)), y=[1.06]*len(alive), text=[f"{v:.0f}" for v in alive], mode="text", textfont_size=10, showlegend=False, hoverinfo="skip"), i, j)
-    for kind, color in KIND_COLORS.items(): fig.add_trace(go.Bar(x=[None], y=[None], name=KINDS[kind], marker_color=color, legendgroup=kind))
-    fig.update_yaxes(range=[0, 1.14], tickvals=[0, .5, 1]).update_xaxes(tickangle=-60, showgrid=False, tickfont_size=10)
-    return fig.update_layout(template=TEMPLATE, title_text="Kinds of latents (shares of the living ones, whose number stands above)", width=920, height=140 + 230*len(sources), barmode="stack", margin=dict(t=100, b=150),
-                             legend=dict(orientation="h", y=-.42/len(sources), yanchor="top", font_size=11)).update_annotations(font_size=12)
+                fig.add_trace(go.Bar(x=at, y=here["share", kind].round(3).tolist() if at else [], name=KINDS[kind], marker_color=color, legendgroup=kind, showlegend=i == j == 1), i, j)
+            alive = here["n"].drop(columns="dead").sum(axis=1) if at else []
+            fig.add_trace(go.Scatter(x=at, y=[1.07]*len(at), text=[f"{v:.0f}" for v in alive], mode="text", textfont_size=10, showlegend=False, hoverinfo="skip"), i, j)
+        fig.update_xaxes(tickvals=list(range(len(order))), ticktext=[f"{w}, {'L1 ' if arch == 'relu' else 'k = '}{s:g}" for w, s in order], range=[-.6, len(order) - .4], tickangle=-60, showgrid=False, tickfont_size=10, col=j)
+    fig.update_yaxes(range=[0, 1.16], tickvals=[0, .5, 1])
+    return fig.update_layout(template=TEMPLATE, title_text="Kinds of latents (shares of the living ones, whose number stands above)", width=920, height=220 + 160*len(sources), barmode="stack", margin=dict(t=84, b=150, r=30),
+                             legend=dict(orientation="h", y=0, yref="container", yanchor="bottom", font_size=11, traceorder="normal")).update_annotations(font_size=12)
