@@ -109,7 +109,7 @@ def _panel(fig, table, name: str, lines: dict, i: int) -> None:
     fig.update_layout({legend: dict(orientation="h", font_size=11, bgcolor="rgba(0,0,0,0)", **place)})
     fig.add_annotation(text=f"<b>{name}</b>", xref="paper", yref="paper", yshift=20, showarrow=False, font_size=13, **place)
 
-# %% ../nbs/36_progress.ipynb #e5a00033
+# %% ../nbs/36_progress.ipynb #e5a00034
 class Constructed(NamedTuple):
     "Activations whose planes are known."
     x: Tensor      # `[N, d]` float64, all inputs in the task's order, with mean 0
@@ -141,7 +141,7 @@ def _blocks(task: Task, keys: list):
     if not keys or len(set(keys)) < len(keys) or not set(keys) <= set(known): raise ValueError(f"keys must be different blocks of {known.start} to {known.stop - 1}, at least one, got {keys}")
     return task.group
 
-# %% ../nbs/36_progress.ipynb #e5a00039
+# %% ../nbs/36_progress.ipynb #e5a00040
 def constructed_neurons(
     task: Task,       # a sum mod p, or another task whose group is cyclic
     keys: list,       # frequencies
@@ -157,7 +157,7 @@ def constructed_neurons(
 
 def _cyclic(group) -> bool: return group.name.startswith("Z_")
 
-# %% ../nbs/36_progress.ipynb #e5a00044
+# %% ../nbs/36_progress.ipynb #e5a00045
 def constructed_transformer(
     task: Task,         # a sum, or another task of a cyclic group that treats both operands alike
     keys: list,         # frequencies; where all have a factor in common with p, some answers cannot be told apart
