@@ -191,7 +191,7 @@ def search(
     partner: np.ndarray | None = None,  # `[n]` a pairing to price; None searches for one
     near: int = 48,                 # entries of each row that are looked at first (up to twice as many)
     progress=None,                  # called as progress(done, total, note) after each block of rows
-) -> tuple:                         # `partner [n]`, `weights [n]` of the pairs, the dual gap
+) -> tuple:                         # `partner [n]`, `weights [n]` of the pairs, the dual gap, `u [n]` the rows' best offers
     "The pairing with the largest total and its certificate, by column generation."
     v, u, fixed, done, floors = np.zeros(m), np.full(n, np.inf), partner is not None, 0, []
     rows = every = np.arange(n)
@@ -210,7 +210,8 @@ def search(
         for then, r, floor in floors: rest[r] = np.minimum(rest[r], floor + (then - v).max())
         rows = np.nonzero(rest > u + TOLERANCE * unit)[0]
         if not len(rows): break
-    return partner, own, max(0., float(np.maximum(u, rest).sum() + v.sum() - own.sum()))
+    u = np.maximum(u, rest)
+    return partner, own, max(0., float(u.sum() + v.sum() - own.sum())), u
 
 # %% ../nbs/17_assignment.ipynb #809e8e74
 def assign(
@@ -246,7 +247,7 @@ def _warned(match: Match, unit: float = 1.) -> Match:
 
 # %% ../nbs/17_assignment.ipynb #1f272018
 SMALL = 2**14        # cosines, 128 by 128, up to which calls cost more than products
-DENSE = 2**21        # cosines, 1,448 by 1,448, from which on the search is as fast as the compiled loops (random ones earlier, correlated ones later; measured in sweeps/matching_benchmark)
+DENSE = 2**22        # cosines, 2,048 by 2,048 in 16 MB, from which on the search takes over (measured in sweeps/matching_benchmark: it is faster earlier where all directions differ, and later where many are equal)
 DENSE_SCIPY = 2**18  # and as SciPy, where there are no compiled loops
 
 
@@ -286,8 +287,24 @@ def match_large(
     _check(a, b)
     if len(a) > len(b): return match_large(b, a, signed, near, progress).turned
     a, b = a.detach().float(), b.detach().float()
-    partner, weights, gap = search(*_cosines(a, b, signed), len(a), len(b), near=near, progress=progress)
+    living = [t.any(1) for t in (a, b)]
+    if not all(t.all() for t in living) and (found := _among_living(a, b, living, signed, near, progress)): return found
+    partner, weights, gap, _ = search(*_cosines(a, b, signed), len(a), len(b), near=near, progress=progress)
     return _warned(Match(np.arange(len(a)), partner.astype(np.int64), weights.astype(np.float32), gap))
+
+
+def _among_living(a: Tensor, b: Tensor, living: list, signed: bool, near: int, progress) -> Match | None:
+    rows, cols = (t.nonzero().flatten().cpu().numpy() for t in living)
+    partner, own, gap = np.full(len(a), -1), np.zeros(len(a), np.float32), 0.
+    if turn := len(rows) > len(cols): a, b, living, rows, cols = b, a, living[::-1], cols, rows
+    if len(rows):
+        found, weights, gap, u = search(*_cosines(*(t[alive] for t, alive in zip((a, b), living, strict=True)), signed), len(rows), len(cols), near=near, progress=progress)
+        gap += float(np.maximum(-u, 0).sum())
+        one, other = (cols[found], rows) if turn else (rows, cols[found])
+        partner[one], own[one] = other, weights
+    free = np.setdiff1d(np.arange(len(a if turn else b)), partner)
+    partner[partner < 0] = free[:(partner < 0).sum()]
+    return Match(np.arange(len(partner)), partner, own, gap) if gap <= OPTIMAL * len(partner) else None
 
 # %% ../nbs/17_assignment.ipynb #57161de7
 def _cosines(a: Tensor, b: Tensor, signed: bool) -> tuple:

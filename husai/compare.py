@@ -92,7 +92,7 @@ def sparse_match(
     def block(rows): return torch.from_numpy(((of_a[rows] @ b.x).toarray() - np.outer(a.shift[rows], b.shift)).clip(-1, 1).astype(np.float32))
     def some(rows, cols): return of_a[rows].multiply(of_b[cols]).sum(1) - a.shift[rows] * b.shift[cols]
     def entries(rows, cols): return np.concatenate([some(rows[i:i + 1024], cols[i:i + 1024]) for i in range(0, len(rows), 1024)]).clip(-1, 1).astype(np.float32)
-    partner, r, gap = search(block, entries, n, m, progress=progress)
+    partner, r, gap, _ = search(block, entries, n, m, progress=progress)
     return Match(np.arange(n), partner.astype(np.int64), r.astype(np.float32), gap)
 
 
