@@ -230,7 +230,7 @@ def matched_cosines(
 # %% ../nbs/25_figures.ipynb #cebcfa20
 def stability_against_frequency(
     latents,    # sae, frequency (share of the inputs), mean_cosine (with its partners): one row a latent
-    threshold: float | None = None,  # the null's 99th percentile, drawn as a line
+    threshold: float | None = None,  # the 99th percentile by chance of a mean over as many partners, drawn as a line
     most: int = 3000,                # points to draw, evenly through the table
 ) -> go.Figure:
     "Mean cosine of every latent with its partners, against its firing frequency."

@@ -177,7 +177,7 @@ def levels_of(
     latents: list, # `Latents` of each SAE
 ) -> list[dict]:   # columns of `husai.schema.Level`
     "The chance levels of one score, but for re-partition."
-    simulated = {name: level_of(name, key, v, ())._replace(q99=null.q99) for name, null in drawn.items()
+    simulated = {name: level_of(name, key, v, ())._replace(q99=null.q99, se=_error(v, latents)) for name, null in drawn.items()
                  if (v := null.values.get(key)) is not None and not (name == "iso" and key.startswith("mmcs"))}
     levels = [dict(null=name, mean=level.mean, se=level.se, draws=level.draws, q99=level.q99, p_value=None) for name, level in simulated.items()]
     if key.startswith("mmcs"):
@@ -185,6 +185,14 @@ def levels_of(
         exact = members_level("iso", counts, d, score="mmcs").mean if key == "mmcs" else expected_max_cosine(counts[key == "mmcs_onward"], d)  # of those chosen from
         levels.append(dict(null="iso_analytic", mean=exact, se=0., draws=0, q99=None, p_value=None))
     return [dict(level, **beside(value, level["null"], level["mean"])) for level in levels]
+
+
+def _error(values: np.ndarray, latents: list) -> float:
+    "Standard error of the mean of draws that go round the pairs, which are of different sizes: the differences between sizes are no error."
+    pairs = [tuple(sorted((len(s.decoder), s.dead) for s in pair)) for pair in combinations(latents, 2)]
+    sizes = [pairs[k % len(pairs)] for k in range(len(values))]
+    parts = [values[[s == size for s in sizes]] for size in dict.fromkeys(sizes)]
+    return math.sqrt(sum(len(v) * np.var(v if len(v) > 1 else values, ddof=1) for v in parts)) / len(values)
 
 # %% ../nbs/30_pairs.ipynb #af6da64f
 def dealt_again(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SCHEMA_VERSION', 'COLUMNS', 'Level', 'Score', 'Assignment', 'PairScores', 'SAERecord', 'Verdict', 'verdict_schema',
            'Comparison', 'writable', 'save_verdict', 'is_verdict', 'is_page', 'load_verdict', 'verdict_rows',
-           'print_verdict', 'save_page']
+           'print_verdict', 'mean_limit', 'save_page']
 
 # %% ../nbs/29_schema.ipynb #24eaf512
 import json
@@ -260,6 +260,19 @@ def _told_apart(names: list[str]) -> list[str]:
     return next((s for k in range(1, 9) if len(set(s := short(k))) == len(names)), names)
 
 
+def mean_limit(
+    done: Comparison,
+) -> float:    # NaN where the null was not drawn
+    "99th percentile of a latent's mean cosine with its partners in all other SAEs under the verdict's null, its matches independent of each other."
+    table, n = done.cosines[done.cosines.source == done.verdict.nulls["threshold_null"]], len(done.verdict.saes) - 1
+    if not len(table): return float("nan")
+    bins = np.zeros(100)
+    bins[((table.cosine + 1) * 50).astype(int)] = table.share
+    total = bins
+    for _ in range(n - 1): total = np.convolve(total, bins)     # of the sum; its first bin is at n times -0.99
+    return float(-.99 + .02 * np.searchsorted(total.cumsum(), .99 * total.sum()) / n)
+
+
 def save_page(
     path: str | Path,  # an `.html` file
     done: Comparison,
@@ -275,8 +288,8 @@ def save_page(
     table = lambda heads, rows: f"<table><thead>{line('th', heads, heads)}</thead><tbody>{''.join(line('td', heads, row) for row in rows)}</tbody></table>"
     names = _told_apart([s.name for s in v.saes[:2]])
     figures = [matched_cosines(done.cosines), cosine_matrix(done.matrix, "Cosines of the first two SAEs' latents, in matched order", names)]
-    if len(done.latents): figures.append(stability_against_frequency(done.latents, v.nulls["threshold"]))
+    if len(done.latents): figures.append(stability_against_frequency(done.latents, mean_limit(done)))
     drawn = "".join(f.to_html(full_html=False, include_plotlyjs=not i, include_mathjax=False, config=dict(displayModeBar=False)) for i, f in enumerate(figures))
     body = f"<h1>Stability of {len(v.saes)} SAEs</h1>{table(*_sae_rows(v))}{table(COLUMNS, verdict_rows(v))}<ul>{''.join(f'<li>{html.escape(r)}</li>' for r in _remarks(v))}</ul>{drawn}"
     with atomic(path) as part:
-        part.write_text(f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Stability of {len(v.saes)} SAEs</title><style>{STYLE} body {{ max-width: 1200px; }} .text {{ text-align: left; }} ul {{ font-size: 14px; padding-left: 1.2em; }} td {{ white-space: nowrap; }}</style></head>\n<body>{body}</body></html>\n', encoding="utf-8")
+        part.write_text(f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Stability of {len(v.saes)} SAEs</title><style>{STYLE} body {{ max-width: 1200px; }} .text {{ text-align: left; }} ul {{ font-size: 14px; padding-left: 1.2em; }} td {{ white-space: nowrap; }} td.text {{ white-space: normal; min-width: 7em; }}</style></head>\n<body>{body}</body></html>\n', encoding="utf-8")
