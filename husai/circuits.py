@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['HOOKS', 'MEASURES', 'OUTCOME', 'Site', 'site', 'logits_from', 'behaviour', 'recovered', 'Parts', 'parts', 'effects',
            'without_latents', 'without_planes', 'without_classes', 'along', 'attribution', 'latent_effects',
-           'kept_in_order', 'circuit', 'smallest', 'wave_vectors', 'turned', 'predicted_change', 'explained', 'steer',
-           'class_latents', 'moved_acts', 'steer_latents', 'Importance', 'stable_matter']
+           'kept_in_order', 'pruned', 'circuit', 'smallest', 'wave_vectors', 'turned', 'predicted_change', 'explained',
+           'steer', 'class_latents', 'moved_acts', 'steer_latents', 'Importance', 'stable_matter']
 
 # %% ../nbs/39_circuits.ipynb #c7000004
 import math
@@ -214,6 +214,20 @@ def kept_in_order(
         now[rows] = behaviour(site, x[rows], rows)
         means.append(now.mean(0))
     return torch.stack(means)
+
+
+def pruned(
+    site: Site,
+    p: Parts,            # the SAE's
+    share: float = .1,   # of the latents left that goes at a time, at least one
+) -> list:               # all latents that fire, the last to go first
+    "Take out the latents that the margin depends on least, by slopes that are taken anew each time."
+    left, gone = (p.acts != 0).any(0).nonzero()[:, 0], []
+    while len(left):
+        ranked = left[attribution(site, p._replace(acts=p.acts[:, left], rows=p.rows[left]), [1.]).argsort()]
+        n = max(1, int(share*len(left)))
+        gone, left = gone + ranked[:n].tolist(), ranked[n:]
+    return gone[::-1]
 
 
 def circuit(
