@@ -5,7 +5,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test lab site publish readme anchor consensus recipes latents peers benchmark matching-benchmark cuda coverage
+.PHONY: help study report test lab site publish readme anchor consensus recipes latents circuits peers benchmark matching-benchmark cuda coverage
 help:
 	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
 	@echo "make test     every check: export, notebooks, lint, a tiny study"
@@ -19,6 +19,9 @@ help:
 	@echo "make matching-benchmark  pairing dictionaries of up to 32,768 latents, against SciPy (a quarter of an hour)"
 	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some eight minutes)"
 	@echo "make cuda     banks trained and dictionaries matched on the CPU and on a GPU: whether they come out alike, and what it costs (a minute or two)"
+	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some six minutes)"
+	@echo "make circuits  what the features of the quick study's SAEs do in its model, and whether stable ones matter more (after make study; a quarter of an hour)"
+	@echo "make cuda     banks trained on the CPU and on a GPU: whether they come out alike, and what a step costs (a minute)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
 	@echo "make readme   README.md from nbs/index.ipynb"
 	@echo "make site     the Quarto website"
@@ -50,6 +53,8 @@ cuda: .venv/.study
 	@mkdir -p _runs/cuda && papermill nbs/sweeps/cuda.ipynb _runs/cuda/cuda.ipynb
 coverage: .venv/.study
 	@mkdir -p _runs/coverage && papermill nbs/sweeps/coverage.ipynb _runs/coverage/coverage.ipynb
+circuits: .venv/.study
+	@mkdir -p _runs/circuits && papermill nbs/sweeps/circuits.ipynb _runs/circuits/circuits.ipynb
 readme: .venv/.dev
 	@python -c "from husai.report import readme; readme('nbs/index.ipynb', 'README.md')"
 site: .venv/.dev
