@@ -5,7 +5,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test lab site publish readme anchor consensus peers benchmark matching-benchmark cuda coverage
+.PHONY: help study report test lab site publish readme anchor consensus ladder peers benchmark matching-benchmark cuda coverage
 help:
 	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
 	@echo "make test     every check: export, notebooks, lint, a tiny study"
@@ -13,6 +13,7 @@ help:
 	@echo "make report   execute and render the quick study's report anew"
 	@echo "make anchor   a published experiment's 30,000 steps (an hour or so)"
 	@echo "make consensus  one dictionary of the quick study's seeds, against simpler ones (after make study; ten minutes or so)"
+	@echo "make ladder   what the agreement of the quick study's seeds is made of, beside SAEs of data that know less (after make study; some seven minutes of CPU)"
 	@echo "make benchmark  training steps of ours and of three other libraries, measured in one run (three quarters of an hour, the first twenty minutes on a quiet machine)"
 	@echo "make matching-benchmark  pairing dictionaries of up to 32,768 latents, against SciPy (a quarter of an hour)"
 	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some six minutes)"
@@ -35,6 +36,8 @@ anchor: .venv/.study
 	@mkdir -p _runs/anchor && papermill nbs/sweeps/anchor.ipynb _runs/anchor/anchor.ipynb
 consensus: .venv/.study
 	@mkdir -p _runs/consensus && papermill nbs/sweeps/consensus.ipynb _runs/consensus/consensus.ipynb
+ladder: .venv/.study
+	@mkdir -p _runs/ladder && papermill nbs/sweeps/ladder.ipynb _runs/ladder/ladder.ipynb
 peers: .peers/.done
 benchmark: .peers/.done
 	@mkdir -p _runs/benchmark && papermill nbs/sweeps/bank_benchmark.ipynb _runs/benchmark/bank_benchmark.ipynb

@@ -272,7 +272,7 @@ def ladder_steps(
     for i, (rung, what) in enumerate(RUNGS.items()):
         of = table[table.rung == rung]
         bars = dict(type="data", symmetric=False, array=(of.high - of.value).fillna(0).round(4).tolist(), arrayminus=(of.value - of.low).fillna(0).round(4).tolist(), color=colors[rung], thickness=1)
-        fig.add_scatter(x=[place[name] + .2*i - .3 for name in of.configuration], y=of.value.round(4).tolist(), error_y=bars, mode="markers", name=f"{rung}: {what}", marker=dict(color=colors[rung], symbol="line-ew-open" if rung != "L3" else "circle", size=9, line_width=3))
+        fig.add_scatter(x=[place[name] + .2*i - .3 for name in of.configuration], y=of.value.round(4).tolist(), error_y=bars, mode="markers", name=f"{rung}: {what}", marker=dict(color=colors[rung], size=9, symbol="circle" if rung == "L3" else "line-ew-open", line_width=0 if rung == "L3" else 3))
     return fig.update_layout(template=TEMPLATE, title_text=title, width=width, height=420, xaxis=dict(tickvals=list(range(len(names))), ticktext=names), yaxis_title="PW-MCC", legend=dict(orientation="h", y=-.22), margin_b=110)
 
 # %% ../nbs/38_ladder.ipynb #ad380034
