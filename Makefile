@@ -5,7 +5,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test lab site publish readme anchor consensus recipes latents circuits peers benchmark matching-benchmark cuda coverage
+.PHONY: help study report test lab site publish readme anchor consensus recipes latents circuits ladder peers benchmark matching-benchmark cuda coverage
 help:
 	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
 	@echo "make test     every check: export, notebooks, lint, a tiny study"
@@ -15,6 +15,7 @@ help:
 	@echo "make consensus  one dictionary of the quick study's seeds, against simpler ones (after make study; ten minutes or so)"
 	@echo "make recipes  the slow recipe of Nanda et al. next to the fast one, at a small modulus (half an hour or so; goes on where it was stopped)"
 	@echo "make latents    what kinds of features the quick study's SAEs have, and their controls (after make study; some minutes)"
+	@echo "make ladder   what the agreement of the quick study's seeds is made of, beside SAEs of data that know less (after make study; some seven minutes of CPU)"
 	@echo "make benchmark  training steps of ours and of three other libraries, measured in one run (three quarters of an hour, the first twenty minutes on a quiet machine)"
 	@echo "make matching-benchmark  pairing dictionaries of up to 32,768 latents, against SciPy (a quarter of an hour)"
 	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some eight minutes)"
@@ -44,6 +45,8 @@ recipes: .venv/.study
 	@mkdir -p _runs/recipes && papermill nbs/sweeps/recipes.ipynb _runs/recipes/recipes.ipynb
 latents: .venv/.study
 	@mkdir -p _runs/latents && papermill nbs/sweeps/latents.ipynb _runs/latents/latents.ipynb
+ladder: .venv/.study
+	@mkdir -p _runs/ladder && papermill nbs/sweeps/ladder.ipynb _runs/ladder/ladder.ipynb
 peers: .peers/.done
 benchmark: .peers/.done
 	@mkdir -p _runs/benchmark && papermill nbs/sweeps/bank_benchmark.ipynb _runs/benchmark/bank_benchmark.ipynb
