@@ -5,7 +5,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test lab site publish readme anchor consensus recipes latents circuits ladder peers benchmark matching-benchmark cuda coverage
+.PHONY: help study report test lab site publish readme anchor consensus recipes tasks latents circuits ladder peers benchmark matching-benchmark cuda coverage
 help:
 	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
 	@echo "make test     every check: export, notebooks, lint, a tiny study"
@@ -14,6 +14,7 @@ help:
 	@echo "make anchor   a published experiment's 30,000 steps (an hour or so)"
 	@echo "make consensus  one dictionary of the quick study's seeds, against simpler ones (after make study; ten minutes or so)"
 	@echo "make recipes  the slow recipe of Nanda et al. next to the fast one, at a small modulus (half an hour or so; goes on where it was stopped)"
+	@echo "make tasks    nine tasks, each from five seeds: which grok, at what cost, and which pass (an hour or so; goes on where it was stopped)"
 	@echo "make latents    what kinds of features the quick study's SAEs have, and their controls (after make study; some minutes)"
 	@echo "make ladder   what the agreement of the quick study's seeds is made of, beside SAEs of data that know less (after make study; some seven minutes of CPU)"
 	@echo "make benchmark  training steps of ours and of three other libraries, measured in one run (three quarters of an hour, the first twenty minutes on a quiet machine)"
@@ -41,6 +42,8 @@ consensus: .venv/.study
 	@mkdir -p _runs/consensus && papermill nbs/sweeps/consensus.ipynb _runs/consensus/consensus.ipynb
 recipes: .venv/.study
 	@mkdir -p _runs/recipes && papermill nbs/sweeps/recipes.ipynb _runs/recipes/recipes.ipynb
+tasks: .venv/.study
+	@mkdir -p _runs/tasks && papermill nbs/sweeps/tasks.ipynb _runs/tasks/tasks.ipynb
 latents: .venv/.study
 	@mkdir -p _runs/latents && papermill nbs/sweeps/latents.ipynb _runs/latents/latents.ipynb
 ladder: .venv/.study
