@@ -180,7 +180,7 @@ def stability(
     """
     from husai.compare import compare
     from husai.schema import is_page, is_verdict, print_verdict, save_page, save_verdict, verdict_schema, writable
-    from husai.sources import open_activations, read_saes
+    from husai.sources import open_activations, read_saes, unread
     from husai.tracking import progress_bar
     if schema: return typer.echo(json.dumps(verdict_schema(), indent=1))
     choose_device(device)
@@ -188,7 +188,7 @@ def stability(
     acts = open_activations(activations, found[0].decoder.shape[1]) if activations else None
     taken = [file for part in (*found, *([acts] if acts else [])) for file in part.files]
     for path, ours in ((out, is_verdict), (plot, is_page)):
-        if path: taken.append(writable(path, taken, ours))
+        if path: taken.append(writable(path, taken, ours)); unread(path)
     done = compare(found, acts, varies, draws, deals, functional, seed, progress_bar("stability"), device)
     if out: save_verdict(out, done.verdict)
     if plot: save_page(plot, done)
@@ -218,8 +218,9 @@ def consensus(
     from husai.consensus import save_consensus
     from husai.merge import merge, print_merged
     from husai.schema import writable
-    from husai.sources import open_activations, read_saes
+    from husai.sources import apart, open_activations, read_saes
     from husai.tracking import progress_bar
+    apart(out, [*saes, *([activations] if activations else [])])
     found = read_saes(saes)
     acts = open_activations(activations, found[0].decoder.shape[1]) if activations else None
     taken = [file for part in (*found, *([acts] if acts else [])) for file in part.files]

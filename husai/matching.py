@@ -99,7 +99,7 @@ def best_match(
 ) -> BestMatch:
     "Nearest neighbour of every latent of `a` in `b`, in blocks of rows; raises `ValueError` where `cosine` does, or `b` is empty."
     if a.ndim != 2 or a.shape[1:] != b.shape[1:]: cosine(a, b)  # says what is wrong
-    cosine(a, b[:0]), cosine(a[:0], b)  # its checks of the values, without its product
+    cosine(a, b[:0].to(a.dtype)), cosine(a[:0].to(b.dtype), b)  # its checks of the values, without its product
     if not len(b): raise ValueError("there are no latents to choose from; are all of them dead?")
     a, b = (F.normalize(t.detach().float(), dim=-1) for t in (a, b))
     blocks = ((c if signed else c.abs_()).max(1) for c in (product(rows, b) for rows in a.split(max(1, memory // (4 * len(b))))))
