@@ -153,11 +153,11 @@ def by_distance(
 def distance_irrelevance(
     logits: Tensor, # `[N, d_vocab_out]`, all inputs in the task's order
     task: Task,     # symmetric in its operands
-) -> float:         # 0 to 1; 0 where the correct logit is the same everywhere
+) -> float:         # 0 to 1; NaN where the correct logit is the same everywhere
     "Mean over distances of the correct logit's standard deviation over sums, by its standard deviation over all inputs."
     table = by_distance(logits, task)
     spread = table.std(correction=0)
-    return (table.std(1, correction=0).mean()/spread).item() if spread > 1e-9*table.abs().max() else 0.
+    return (table.std(1, correction=0).mean()/spread).item() if spread > 1e-6*table.abs().max() else math.nan
 
 # %% ../nbs/04_fourier.ipynb #c5b00012
 def gradient_symmetricity(
