@@ -151,7 +151,7 @@ def latent_table(
     W_dec: Tensor, # `[m, d]`
     task: Task,
     truth: Truth,  # of the site that the SAE reads
-):                 # DataFrame, a row a latent: latent, kind, fires, of_class, of_a, of_b, top_class, top_share, few, token, token_share; where an answer is known neighbours, wave, purity, together, plane, plane_index, affinity, phase
+):                 # DataFrame, a row a latent: latent, kind, fires (share of the inputs), inputs (how many), of_class, of_a, of_b, top_class, top_share, few, token, token_share; where an answer is known neighbours, wave, purity, together, plane, plane_index, affinity, phase
     "What each latent reads and writes; raises `ValueError` for activations that are not of all inputs."
     import pandas as pd
     if acts.shape != (len(task.tokens), len(W_dec)): raise ValueError(f"activations must be [{len(task.tokens)}, {len(W_dec)}], of all inputs and latents, got {list(acts.shape)}; encode all inputs of the task")
@@ -161,17 +161,17 @@ def latent_table(
     energy = {name: _sums(f.square(), *v)/f.square().sum(0).clamp(min=1e-300) for name, v in values.items()}
     by_b = shares["b"] > shares["a"]
     (top, c), (token, t) = energy["class_"].max(0), torch.where(by_b, energy["b"], energy["a"]).max(0)
-    table = dict(fires=(f > 0).double().mean(0), of_class=shares["class_"], of_a=shares["a"], of_b=shares["b"], top_class=c, top_share=top, few=fewest(energy["class_"]), token_share=token)
+    table = dict(fires=(f > 0).double().mean(0), inputs=(f > 0).sum(0), of_class=shares["class_"], of_a=shares["a"], of_b=shares["b"], top_class=c, top_share=top, few=fewest(energy["class_"]), token_share=token)
     if len(truth.bases):
         at, pure = _purity(f, task, truth)
         table |= dict(neighbours=fewest_neighbours(energy["class_"], task.group, sorted({1, *truth.frequencies.tolist()})), wave=at[pure.argmax(1)], purity=pure.amax(1), together=pure.sum(1)) | _directions(W_dec, truth)
     table = pd.DataFrame({name: v.numpy() for name, v in table.items()})
-    table.insert(7, "token", [f"{'b' if i else 'a'} = {v}" for i, v in zip(by_b.tolist(), t.tolist(), strict=True)])
+    table.insert(8, "token", [f"{'b' if i else 'a'} = {v}" for i, v in zip(by_b.tolist(), t.tolist(), strict=True)])
     table.insert(0, "kind", kind_of(table, n))
     return table.rename_axis("latent").reset_index()
 
 # %% ../nbs/37_latents.ipynb #9fddd1bf
-KINDS = {"class": "a class", "neighbours": "a few neighbouring classes", "plane": "one plane's direction", "wave": "one plane's wave, another direction", "several": "several planes", "classes": "other functions of the class",
+KINDS = {"class": "a class", "neighbours": "a few neighbouring classes", "plane": "one plane's direction", "wave": "one plane's wave, another direction", "several": "several planes", "classes": "other functions of the class", "part": "a part of a class",
          "token": "an input token", "dense": "dense", "rare": "a few single inputs", "other": "none of these", "dead": "dead"}
 
 
@@ -189,6 +189,7 @@ def kind_of(
              "several": t.together > .5,
              "neighbours": (t.of_class > .5) & (t.few <= n/4) & (t.neighbours < 2*t.few),
              "classes": t.of_class > .5,
+             "part": (t.top_share > .5) & (t.inputs >= 5),
              "dense": t.fires > .5,
              "rare": t.fires < .5/n}
     return np.select(list(tests.values()), list(tests), "other").astype(object)
@@ -260,7 +261,7 @@ def kind_counts(
     return pd.DataFrame(rows)
 
 
-KIND_COLORS = {"class": BLUE, "neighbours": "#56B4E9", "plane": ORANGE, "wave": "#E69F00", "several": GREEN, "classes": "#A6CBB9", "token": PURPLE, "dense": "#555555", "rare": "#E4E4E4", "other": "#B5B5B5"}
+KIND_COLORS = {"class": BLUE, "neighbours": "#56B4E9", "plane": ORANGE, "wave": "#E69F00", "several": GREEN, "classes": "#A6CBB9", "part": "#9AB8D8", "token": PURPLE, "dense": "#555555", "rare": "#E4E4E4", "other": "#B5B5B5"}
 
 
 def kinds_figure(
