@@ -283,7 +283,7 @@ def match_large(
     near: int = 48,       # neighbours of each latent that are looked at first (up to twice as many)
     progress=None,
 ) -> Match:
-    "`match` without the matrix of cosines: needs two blocks of 128 rows (or 16 MB) and about 8 kB a latent beyond the dictionaries, up to 12 kB for each latent that has a thousand near-equal partners."
+    "`match` without the matrix of cosines: needs two blocks of 128 rows (or 16 MB) and about 8 kB a latent beyond the dictionaries, up to 12 kB for each latent that has a thousand near-equal partners and ten times that where thousands are equal (sweeps/matching_benchmark)."
     _check(a, b)
     if len(a) > len(b): return match_large(b, a, signed, near, progress).turned
     a, b = a.detach().float(), b.detach().float()
