@@ -97,7 +97,7 @@ def offers(
     own[np.repeat(np.arange(len(own)), size)[mine]] = graph.data[mine]
     return np.maximum.reduceat(graph.data - v[graph.indices], graph.indptr[:-1]), own
 
-
+# %% ../nbs/17_assignment.ipynb #9661ed88
 def prices(
     graph: csr_matrix,    # as above
     partner: np.ndarray,  # of a pairing that is optimal among the known entries

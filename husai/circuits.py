@@ -226,7 +226,7 @@ def pruned(
         gone, left = gone + ranked[:n].tolist(), ranked[n:]
     return gone[::-1]
 
-
+# %% ../nbs/39_circuits.ipynb #af09a1e1
 def circuit(
     site: Site,
     p: Parts,         # the SAE's; without the error, unless what it cannot explain should go on working
@@ -276,7 +276,7 @@ def _matched(t, draws: int, seed: int) -> dict:
     return dict(latents=len(t), strata=int(strata.max()) + 1, raw=stats.spearmanr(t.stability, t.effect)[0] if t.stability.nunique() > 1 < t.effect.nunique() else np.nan, matched=stable @ effect/size if defined else np.nan,
                 p_within=(1 + (np.abs(again) >= abs(stable @ effect) - 1e-9).sum())/(draws + 1) if defined else np.nan)
 
-
+# %% ../nbs/39_circuits.ipynb #b4e94fbc
 def stable_matter(
     table,             # DataFrame, a row a living latent: model, stability (its probability to reappear, or mean cosine), effect (of ablation), frequency, norm
     draws: int = 999,  # permutations within strata

@@ -424,7 +424,7 @@ def _below(folder: Path) -> list[str]:
     found = (p for depth in ("*", "*/*", "*/*/*") for p in sorted(folder.glob(depth)) if p.is_file())
     return list(dict.fromkeys(str(p.parent if p.name in files else p) for p in found if p.name in files or p.suffix == ".safetensors" and _is_bank(p)))
 
-
+# %% ../nbs/13_formats.ipynb #e92a88e6
 def find_sae(
     path: str | Path,          # a folder, or a file
     format: str | None = None, # "saelens", "sparsify", "dictionary_learning" or "gemma_scope"; told by the files when None

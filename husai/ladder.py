@@ -113,7 +113,7 @@ def best_shift(
             if value > best.after: best = Fit(before, value, angles, reflect)
     return best
 
-
+# %% ../nbs/38_ladder.ipynb #5495293a
 def best_rotation(
     a: Tensor,            # `[n, d]` the dictionary that is turned
     b: Tensor,            # `[m, d]` the one to be met

@@ -125,7 +125,7 @@ def moved_acts(
         for i, share in goes: move[j, i] += share
     return acts @ move
 
-
+# %% ../nbs/40_steering.ipynb #81fbf6c9
 @torch.no_grad()
 def steer_latents(
     site: Site,
