@@ -36,29 +36,14 @@ test: .venv/.dev
 	@python .ci/checks.py
 lab: .venv/.dev
 	@jupyter lab nbs/index.ipynb
-anchor: .venv/.study
-	@mkdir -p _runs/anchor && papermill nbs/sweeps/anchor.ipynb _runs/anchor/anchor.ipynb
-consensus: .venv/.study
-	@mkdir -p _runs/consensus && papermill nbs/sweeps/consensus.ipynb _runs/consensus/consensus.ipynb
-recipes: .venv/.study
-	@mkdir -p _runs/recipes && papermill nbs/sweeps/recipes.ipynb _runs/recipes/recipes.ipynb
-tasks: .venv/.study
-	@mkdir -p _runs/tasks && papermill nbs/sweeps/tasks.ipynb _runs/tasks/tasks.ipynb
-latents: .venv/.study
-	@mkdir -p _runs/latents && papermill nbs/sweeps/latents.ipynb _runs/latents/latents.ipynb
-ladder: .venv/.study
-	@mkdir -p _runs/ladder && papermill nbs/sweeps/ladder.ipynb _runs/ladder/ladder.ipynb
+SWEEPS := anchor consensus recipes tasks latents ladder circuits cuda coverage
+$(SWEEPS): .venv/.study
+	@mkdir -p _runs/$@ && papermill nbs/sweeps/$@.ipynb _runs/$@/$@.ipynb
 peers: .peers/.done
 benchmark: .peers/.done
 	@mkdir -p _runs/benchmark && papermill nbs/sweeps/bank_benchmark.ipynb _runs/benchmark/bank_benchmark.ipynb
 matching-benchmark: .venv/.study
 	@mkdir -p _runs/matching && papermill nbs/sweeps/matching_benchmark.ipynb _runs/matching/matching_benchmark.ipynb
-cuda: .venv/.study
-	@mkdir -p _runs/cuda && papermill nbs/sweeps/cuda.ipynb _runs/cuda/cuda.ipynb
-coverage: .venv/.study
-	@mkdir -p _runs/coverage && papermill nbs/sweeps/coverage.ipynb _runs/coverage/coverage.ipynb
-circuits: .venv/.study
-	@mkdir -p _runs/circuits && papermill nbs/sweeps/circuits.ipynb _runs/circuits/circuits.ipynb
 readme: .venv/.dev
 	@python -c "from husai.report import readme; readme('nbs/index.ipynb', 'README.md')"
 site: .venv/.dev
