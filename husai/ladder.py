@@ -200,10 +200,9 @@ def plane_agreement(
     bases: Tensor,          # `[K, 2, d]` orthonormal rows, the true planes
     members: list,          # `[S]` tensors `[n_s, d]`, living latents
     energy: list,           # `[S]` tensors `[n_s]`, their mean squared activations
-    least: float = .7,      # least affinity of a latent that belongs to a plane
 ) -> np.ndarray:            # `[K, S, S]` symmetric, NaN on the diagonals
     "Overlap of the planes that seeds find, for each true plane."
-    found = torch.stack([found_planes(bases, a, e, least) for a, e in zip(members, energy, strict=True)], 1)
+    found = torch.stack([found_planes(bases, a, e) for a, e in zip(members, energy, strict=True)], 1)
     return np.stack([pair_scores(plane, lambda a, b: overlap(a, b).item()) for plane in found])
 
 
@@ -233,8 +232,8 @@ def random_turn(frame: Frame, g: np.random.Generator) -> Callable:
 
 
 def random_shift(frame: Frame, g: np.random.Generator) -> Callable:
-    "A move that shifts the classes, c -> ±c + t."
-    t, reflect = frame.n*g.random(), bool(g.random() < .5)
+    "A move that shifts by whole classes, c -> ±c + t, as only these leave the data as they are."
+    t, reflect = int(frame.n*g.random()), bool(g.random() < .5)
     return lambda w: shift(w, frame, t, reflect)
 
 # %% ../nbs/36_ladder.ipynb #ad38002d
