@@ -55,7 +55,7 @@ def scores(
     found = {name: plane_mcc(b, atoms) for name, b in bases.items() if len(b)}
     found |= {name: mcc(atoms, d, truth=True) for name, d in dict(classes=known.truth.class_means, tokens=known.tokens).items()}
     share = known.share | {"planes of the result": float(known.truth.share[result].sum())}
-    return pd.DataFrame([dict(target=name, value=s.value, recall=s.recall, precision=s.precision, share=share[name]) for name, s in found.items()], columns=["target", "value", "recall", "precision", "share"]).dropna()
+    return pd.DataFrame([dict(target=name, value=s.value, recall=s.recall, precision=s.precision, share=share[name]) for name, s in found.items() if share[name] > 1e-6], columns=["target", "value", "recall", "precision", "share"]).dropna()
 
 # %% ../nbs/39_panel.ipynb #d900000c
 def spherical_kmeans(
