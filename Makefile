@@ -22,7 +22,7 @@ help:
 	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some eight minutes)"
 	@echo "make cuda     banks trained and dictionaries matched on the CPU and on a GPU: whether they come out alike, and what it costs (a minute or two)"
 	@echo "make circuits  what the features of the quick study's SAEs do in its model, and whether stable ones matter more (after make study; a quarter of an hour)"
-	@echo "make panel    what SAEs find in several models at three sites, beside every control (an hour or so of CPU; goes on where it was stopped)"
+	@echo "make panel    what SAEs find in several models at three sites, beside every control (half an hour or so of CPU; goes on where it was stopped)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
 	@echo "make readme   README.md from nbs/index.ipynb"
 	@echo "make site     the Quarto website"
