@@ -5,7 +5,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test lab site publish readme anchor consensus recipes tasks latents circuits ladder peers benchmark matching-benchmark cuda coverage
+.PHONY: help study report test lab site publish readme anchor consensus recipes tasks latents circuits ladder panel peers benchmark matching-benchmark cuda coverage
 help:
 	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
 	@echo "make test     every check: export, notebooks, lint, a tiny study"
@@ -22,6 +22,7 @@ help:
 	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some eight minutes)"
 	@echo "make cuda     banks trained and dictionaries matched on the CPU and on a GPU: whether they come out alike, and what it costs (a minute or two)"
 	@echo "make circuits  what the features of the quick study's SAEs do in its model, and whether stable ones matter more (after make study; a quarter of an hour)"
+	@echo "make panel    what SAEs find in several models at three sites, beside every control (half an hour or so of CPU; goes on where it was stopped)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
 	@echo "make readme   README.md from nbs/index.ipynb"
 	@echo "make site     the Quarto website"
@@ -36,7 +37,7 @@ test: .venv/.dev
 	@python .ci/checks.py
 lab: .venv/.dev
 	@jupyter lab nbs/index.ipynb
-SWEEPS := anchor consensus recipes tasks latents ladder circuits cuda coverage
+SWEEPS := anchor consensus recipes tasks latents ladder circuits panel cuda coverage
 $(SWEEPS): .venv/.study
 	@mkdir -p _runs/$@ && papermill nbs/sweeps/$@.ipynb _runs/$@/$@.ipynb
 peers: .peers/.done
