@@ -166,7 +166,7 @@ def beside_required(
         found = {name: t.iloc[i] for name, t in tables.items()}
         common, _, own = first.required[i].rpartition(", ")
         alike = len({r.required for r in found.values()}) == 1
-        cells = {name: f"{r.value:.3g}" + ("" if alike else f" of {r.required.rpartition(', ')[2]}") + ("" if r.passed else " ✗") for name, r in found.items()}
+        cells = {name: f"{r.value:.4g}" + ("" if alike else f" of {r.required.rpartition(', ')[2]}") + ("" if r.passed else " ✗") for name, r in found.items()}
         rows.append(dict(measure=measure, required=first.required[i] if alike else common, published=PUBLISHED.get(measure, "")) | cells | {"pass": f"{sum(r.passed for r in found.values())} of {len(found)}"})
     whole = {name: bool(t.passed.all()) for name, t in tables.items()}
     return pd.DataFrame([*rows, dict(measure="all", required="", published="") | {name: "yes" if ok else "✗" for name, ok in whole.items()} | {"pass": f"{sum(whole.values())} of {len(whole)}"}])
