@@ -10,6 +10,7 @@ __all__ = ['RUNGS', 'NULLS', 'Frame', 'frame_of', 'rotate', 'shift', 'tiling_law
 # %% ../nbs/36_ladder.ipynb #ad380003
 import math
 from collections.abc import Callable
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from .assignment import assign
 from .chance import draw_members, repartition
+from .consensus import refit
 from .figures import BLUE, GREEN, GREY, ORANGE, TEMPLATE
 from .fourier import class_means
 from .matching import correlation, found_planes, mcc, overlap, pair_scores
@@ -28,7 +30,6 @@ from .sae import SAEBank, init_bank, member_table
 from .stability import Interval, difference, jackknife
 from .synthetic import gaussian_like
 from .tasks import fourier_basis
-from .train import train_bank
 
 # %% ../nbs/36_ladder.ipynb #ad380006
 class Frame(NamedTuple):
@@ -57,15 +58,15 @@ def frame_of(
 def rotate(
     atoms: Tensor,         # `[n, d]` one latent a row
     frame: Frame,          # of the site
-    angles: Tensor,        # `[K]` radians, one a plane
+    angles: Tensor,        # `[K]` radians, one a plane, or `[..., K]` several turns
     reflect: bool = False, # first change the sign of every sine: c -> -c
-) -> Tensor:               # `[n, d]`, of other lengths where planes are not orthonormal
+) -> Tensor:               # `[n, d]` or `[..., n, d]`, of other lengths where planes are not orthonormal
     "Turn each plane by its own angle, in the coefficients of its waves; what lies outside all planes stays."
-    a, x = torch.as_tensor(angles, dtype=torch.float64), atoms.double()
+    a, x = torch.as_tensor(angles, dtype=torch.float64)[..., None, :], atoms.double()
     old = (x @ frame.inverse).unflatten(1, (-1, 2))
     c, s = old[..., 0], -old[..., 1] if reflect else old[..., 1]
     new = torch.stack([c*a.cos() - s*a.sin(), c*a.sin() + s*a.cos()], -1)
-    return (x + (new - old).flatten(1) @ frame.vectors.flatten(0, 1)).to(atoms)
+    return (x + (new - old).flatten(-2) @ frame.vectors.flatten(0, 1)).to(atoms)
 
 
 def shift(
@@ -96,21 +97,31 @@ class Fit(NamedTuple):
     reflect: bool    # whether the sines change sign first
 
 
+def _best_of(a: Tensor, b: Tensor, frame: Frame, signed: bool, best: Fit, angles: Tensor, reflect: bool) -> tuple:  # the best of some turns and `best`, and the score of each turn
+    c = (F.normalize(rotate(a, frame, angles, reflect), dim=-1) @ F.normalize(b, dim=-1).T).clamp(-1, 1)
+    values = np.array([assign(of if signed else of.abs()).cosine.mean(dtype=float) for of in c])
+    i = values.argmax()
+    return Fit(best.before, float(values[i]), angles[i], reflect) if values[i] > best.after else best, values
+
+
 def best_shift(
     a: Tensor,            # `[n, d]` the dictionary that is moved
     b: Tensor,            # `[m, d]` the one to be met
     frame: Frame,         # of the site
     signed: bool = True,  # as the score
-    step: float = .5,     # between the shifts tried, in classes
 ) -> Fit:
-    "The best class shift c -> ±c + t, t from 0 to below n."
+    "The best class shift c -> ±c + t, for any real t."
     before = mcc(a, b, signed).value
-    best = Fit(before, before, torch.zeros(len(frame.frequencies), dtype=torch.float64), False)
+    best, k, found = Fit(before, before, torch.zeros(len(frame.frequencies), dtype=torch.float64), False), frame.frequencies.double(), []
+    grid = 2*math.pi*torch.arange(8*int(k.max()), dtype=torch.float64)/(8*int(k.max()))  # of 2π t/n
     for reflect in (False, True):
-        for t in torch.arange(0, frame.n, step, dtype=torch.float64):
-            angles = 2*math.pi*t/frame.n*frame.frequencies.double()
-            value = mcc(rotate(a, frame, angles, reflect), b, signed).value
-            if value > best.after: best = Fit(before, value, angles, reflect)
+        best, v = _best_of(a, b, frame, signed, best, grid[:, None]*k, reflect)
+        found += [(v[i], grid[i], reflect) for i in np.flatnonzero((v >= np.roll(v, 1)) & (v >= np.roll(v, -1)))]
+    for _, t, reflect in sorted(found, key=lambda peak: -peak[0])[:6]:
+        for finer in (8, 64, 512):
+            near = t + grid[1]/finer*torch.arange(-8, 9)
+            best, v = _best_of(a, b, frame, signed, best, near[:, None]*k, reflect)
+            t = near[v.argmax()]
     return best
 
 # %% ../nbs/36_ladder.ipynb #5495293a
@@ -119,47 +130,45 @@ def best_rotation(
     b: Tensor,            # `[m, d]` the one to be met
     frame: Frame,         # of the site
     signed: bool = True,  # as the score
-    grid: int = 24,       # angles tried in each plane
-    sweeps: int = 3,      # at most so many times around the planes
-    step: float = .5,     # of the class shifts that are tried first
+    grid: int = 24,       # angles tried in each plane, around the circle and then between two neighbours of these
 ) -> Fit:
     "The best angle of each plane, one plane after the other from the best class shift on, with a new pairing at each angle."
-    best = best_shift(a, b, frame, signed, step)
-    for _ in range(sweeps):
-        start = best.after
-        for k in range(len(frame.frequencies)):
-            for angle in 2*math.pi*torch.arange(1, grid)/grid:
-                angles = best.angles.clone()
-                angles[k] += angle
-                value = mcc(rotate(a, frame, angles, best.reflect), b, signed).value
-                if value > best.after: best = Fit(best.before, value, angles, best.reflect)
-        if best.after == start: break
+    best, around = best_shift(a, b, frame, signed), 2*math.pi*(torch.arange(grid, dtype=torch.float64)/grid - .5)
+    for angles in (around, 2*around/grid):
+        for _ in range(3):
+            start = best.after
+            for one in torch.eye(len(frame.frequencies), dtype=torch.float64): best = _best_of(a, b, frame, signed, best, best.angles + angles[:, None]*one, best.reflect)[0]
+            if best.after == start: break
     return best
 
 # %% ../nbs/36_ladder.ipynb #ad38001b
+def _share(fits: list) -> tuple:  # means before and after, and what each fit adds to the share of what is left, whose mean the share is
+    before, after = np.array([(f.before, f.after) for f in fits]).T
+    room = (1 - before).mean() if before.mean() < 1 - 1e-6 else np.nan
+    share = (after - before).mean()/room
+    return before.mean(), after.mean(), share + (after - before - share*(1 - before))/room
+
+
 def gains(
     members: list,               # `[S]` tensors `[n_s, d]`, living latents
     fit: Callable,               # fit(a, b) -> `Fit`, of `best_rotation` or `best_shift`
     draw: Callable | None = None,# (n, generator) -> `[n, d]`, what chance draws; None deals the members' atoms out again
     draws: int = 20,             # pairs of chance
     seed: int = 0,               # of chance
-) -> dict:                       # before, after; gain, null_gain and excess (the one minus the other) with low and high; null_before, null_after, null_se
+) -> dict:                       # before, after, null_before, null_after; as shares of what is left to 1: gain and excess with low and high, null_gain, null_se; verdict
     "What a search for the best move gains between seeds, over what it gains by chance."
-    found = {}
-    def gain(i, j):
-        found[i, j] = fit(members[i], members[j])
-        return found[i, j].after - found[i, j].before
-    of = jackknife(pair_scores(range(len(members)), gain))
-    heap, null, g = torch.cat(list(members)), [], rng("ladder", "gains", seed)
+    heap, null, g, pairs = torch.cat(list(members)), [], rng("ladder", "gains", seed), list(combinations(range(len(members)), 2))
     for k in range(draws):
         n, m = (len(members[i]) for i in g.permutation(len(members))[:2])
         deal = torch.from_numpy(g.permutation(len(heap)))
         null.append(fit(*((heap[deal[:n]], heap[deal[n:n + m]]) if draw is None else draw_members(draw, [n, m], "ladder", seed, k))))
-    mean = lambda fits, name: float(np.mean([getattr(f, name) for f in fits]))
-    by_chance = np.array([f.after - f.before for f in null])
-    return dict(before=mean(found.values(), "before"), after=mean(found.values(), "after"), gain=of.value, low=of.low, high=of.high,
-                null_before=mean(null, "before"), null_after=mean(null, "after"), null_gain=by_chance.mean(), null_se=by_chance.std(ddof=1)/draws**.5,
-                excess=of.value - by_chance.mean(), excess_low=of.low - by_chance.mean(), excess_high=of.high - by_chance.mean())
+    before, after, shares = _share([fit(members[i], members[j]) for i, j in pairs])
+    null_before, null_after, by_chance = _share(null)
+    of, chance, se = jackknife(pair_scores(range(len(members)), lambda i, j: shares[pairs.index((i, j))])), by_chance.mean(), by_chance.std(ddof=1)/draws**.5
+    excess, half = of.value - chance, np.hypot(of.high - of.value, 1.96*se)
+    verdict = "over chance" if excess > half else "ceiling" if 1 - before < null_after - null_before else "under chance" if excess < -half else "not told apart"
+    return dict(before=before, after=after, gain=of.value, low=of.low, high=of.high, null_before=null_before, null_after=null_after, null_gain=chance, null_se=se,
+                excess=excess, excess_low=excess - half, excess_high=excess + half, verdict=verdict)
 
 # %% ../nbs/36_ladder.ipynb #ad380020
 def refitted(
@@ -167,17 +176,13 @@ def refitted(
     moves: list,       # `[S]` functions `[n, d]` -> `[n, d]`, what happens to each member's decoder
     x: Tensor,         # `[N, d]` activations, or `[S, N, d]`
     steps: int = 300,  # of training the encoder
-    lr: float = 4e-3,  # of it
 ) -> list:             # `[S]` explained variance
-    "How well moved decoders explain activations, with their encoders trained anew; raises `ValueError` for other than one move a member."
+    "How well moved decoders explain activations, with their encoders trained anew by `husai.consensus.refit`; raises `ValueError` for other than one move a member."
     if len(moves) != len(bank): raise ValueError(f"each of the {len(bank)} members needs a move, got {len(moves)}; give [lambda w: w] * {len(bank)} for none")
-    _, m, d = bank.W_dec.shape
-    fresh = init_bank(bank.architecture, d, m, bank.seeds, lr)
-    with torch.no_grad():
-        W = F.normalize(torch.stack([move(w) for move, w in zip(moves, bank.W_dec, strict=True)]), dim=-1)
-        fresh.W_dec.copy_(W), fresh.W_enc.copy_(W.mT), fresh.b_dec.copy_(torch.cat([move(b[None]) for move, b in zip(moves, bank.b_dec, strict=True)]))
-    train_bank(fresh, x, steps=steps, decoder="frozen", n_snapshots=0)
-    return member_table(fresh, x).explained_variance.tolist()
+    moved = lambda weights: torch.stack([move(w) for move, w in zip(moves, weights.detach(), strict=True)])
+    fresh, W = init_bank(bank.architecture, *bank.W_dec.shape[:0:-1], bank.seeds), F.normalize(moved(bank.W_dec), dim=-1)
+    with torch.no_grad(): fresh.W_dec.copy_(W), fresh.W_enc.copy_(W.mT), fresh.b_dec.copy_(moved(bank.b_dec[:, None])[:, 0])
+    return member_table(refit(fresh, x, steps=steps), x).explained_variance.tolist()
 
 # %% ../nbs/36_ladder.ipynb #ad380025
 def functional_agreement(
@@ -195,11 +200,10 @@ def plane_agreement(
     bases: Tensor,          # `[K, 2, d]` orthonormal rows, the true planes
     members: list,          # `[S]` tensors `[n_s, d]`, living latents
     energy: list,           # `[S]` tensors `[n_s]`, their mean squared activations
-    least: float = .7,      # least affinity of a latent that belongs to a plane
-) -> np.ndarray:            # `[S, S]` symmetric, NaN on the diagonal
-    "Mean overlap of the planes that seeds find, over the true planes."
-    found = [found_planes(bases, a, e, least) for a, e in zip(members, energy, strict=True)]
-    return pair_scores(found, lambda a, b: overlap(a, b).mean().item())
+) -> np.ndarray:            # `[K, S, S]` symmetric, NaN on the diagonals
+    "Overlap of the planes that seeds find, for each true plane."
+    found = torch.stack([found_planes(bases, a, e) for a, e in zip(members, energy, strict=True)], 1)
+    return np.stack([pair_scores(plane, lambda a, b: overlap(a, b).item()) for plane in found])
 
 
 def plane_chance(
@@ -209,12 +213,12 @@ def plane_chance(
     draw: Callable,         # (n, generator) -> `[n, d]`, of `husai.chance.drawers`
     draws: int = 20,        # sets of S dictionaries
     seed: int = 0,
-) -> np.ndarray:            # `[draws]` mean over pairs
+) -> np.ndarray:            # `[draws, K]` mean over pairs
     "The overlap of planes that are found the same way in random dictionaries."
     g, means = rng("ladder", "planes", seed), []
     for k in range(draws):
         dealt = torch.cat(energy)[torch.from_numpy(g.permutation(sum(map(len, energy))))].split([len(e) for e in energy])
-        means.append(jackknife(plane_agreement(bases, draw_members(draw, [len(a) for a in members], "ladder", "planes", seed, k), dealt)).value)
+        means.append(np.nanmean(plane_agreement(bases, draw_members(draw, [len(a) for a in members], "ladder", "planes", seed, k), dealt), (1, 2)))
     return np.array(means)
 
 # %% ../nbs/36_ladder.ipynb #ad38002c
@@ -228,8 +232,8 @@ def random_turn(frame: Frame, g: np.random.Generator) -> Callable:
 
 
 def random_shift(frame: Frame, g: np.random.Generator) -> Callable:
-    "A move that shifts the classes, c -> ±c + t."
-    t, reflect = frame.n*g.random(), bool(g.random() < .5)
+    "A move that shifts by whole classes, c -> ±c + t, as only these leave the data as they are."
+    t, reflect = int(frame.n*g.random()), bool(g.random() < .5)
     return lambda w: shift(w, frame, t, reflect)
 
 # %% ../nbs/36_ladder.ipynb #ad38002d
@@ -273,7 +277,8 @@ def ladder_steps(
         of = table[table.rung == rung]
         bars = dict(type="data", symmetric=False, array=(of.high - of.value).fillna(0).round(4).tolist(), arrayminus=(of.value - of.low).fillna(0).round(4).tolist(), color=colors[rung], thickness=1)
         fig.add_scatter(x=[place[name] + .2*i - .3 for name in of.configuration], y=of.value.round(4).tolist(), error_y=bars, mode="markers", name=f"{rung}: {what}", marker=dict(color=colors[rung], size=9, symbol="circle" if rung == "L3" else "line-ew-open", line_width=0 if rung == "L3" else 3))
-    return fig.update_layout(template=TEMPLATE, title_text=title, width=width, height=420, xaxis=dict(tickvals=list(range(len(names))), ticktext=names), yaxis_title="PW-MCC", legend=dict(orientation="h", y=-.22), margin_b=110)
+    return fig.update_layout(template=TEMPLATE, title=dict(text=title, y=.97), width=width, height=460, xaxis=dict(tickvals=list(range(len(names))), ticktext=names, tickangle=0, range=[-.6, len(names) - .4]), yaxis_title="PW-MCC",
+                             legend=dict(orientation="h", y=1.02, yanchor="bottom"), margin=dict(t=90, b=90))
 
 # %% ../nbs/36_ladder.ipynb #ad380034
 NULLS = dict(gaussian="Gaussian, same covariance", permuted="principal coordinates permuted", classes="class means + Gaussian", planes="key planes + Gaussian")

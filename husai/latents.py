@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'KIND_COLORS', 'Truth', 'site_truth', 'shares_of', 'purities', 'fewest', 'fewest_neighbours', 'latent_table',
-           'kind_of', 'evenness', 'tiling_p', 'plane_table', 'kind_counts', 'kinds_figure']
+           'kind_of', 'evenness', 'plane_table', 'kind_counts', 'kinds_figure']
 
 # %% ../nbs/35_latents.ipynb #436bff52
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ from .chance import draw_members
 from .figures import BLUE, GREEN, GREY, NAMES, ORANGE, PURPLE, TEMPLATE
 from .fourier import class_means, planes
 from .matching import found_planes, overlap, plane_affinity, plane_dims, principal_angles, span
-from .provenance import rng
 from .tasks import Group, Task
 
 # %% ../nbs/35_latents.ipynb #21ccb76f
@@ -46,19 +46,26 @@ def _from_cosine(found) -> Tensor:
     return torch.where((found.dims == 2)[:, None, None], turned.float(), found.bases)
 
 
+def _too_many(count: int, group: Group) -> bool: return count > max((len(group.names) - 1)/2, 8)  # frequencies for any of them to be singled out
+
+
 def site_truth(
     x: Tensor,              # `[N, d]` activations of all inputs, in the task's order
     task: Task,
     threshold: float = .01, # least share of what all planes explain together
+    floor: float = .1,      # least share of the variance that all planes explain; below it none are kept
 ) -> Truth:
-    "Planes of the result and of the operands, and class means, of the activations; raises `ValueError` where a class has no input."
+    "Planes of the result and of the operands, and class means, of the activations; raises `ValueError` where a class has no input, and warns where the planes say little."
     of, n = _classes(task)
     means = class_means(x, of, n)
     if task.group is None: return Truth([], torch.zeros(0, dtype=torch.long), torch.zeros(0, 1, x.shape[1]), torch.zeros(0, dtype=torch.float64), float("nan"), means)
     elements = dict(result=task.result, left=task.left, right=task.right)
     found = {name: planes(x, s, task.group, 0) for name, s in elements.items() if s.bincount(minlength=n).all()}
     total = sum(f.total for f in found.values())
-    keep = {name: f.share > max(threshold*total, 1e-9) for name, f in found.items()}
+    keep = {name: f.share > (max(threshold*total, 1e-9) if total >= floor else torch.inf) for name, f in found.items()}
+    wide = [name for name, k in keep.items() if _too_many(int(k.sum()), task.group)]
+    why = f"less than {floor:g}: none are kept, and no latent is compared with one" if total < floor else f"but of {' and '.join(wide)} they have more than half of all {len(task.group.names) - 1} frequencies: none is singled out"
+    if total < floor or wide: warnings.warn(f"planes explain {total:.3f} of the variance at this site, {why}; so it is in a model that has not grokked", RuntimeWarning, stacklevel=2)
     join = lambda part: torch.cat([part(f)[keep[name]] for name, f in found.items()])
     return Truth([name for name in found for _ in range(int(keep[name].sum()))], join(lambda f: f.frequencies), join(_from_cosine), join(lambda f: f.share), total, means)
 
@@ -99,12 +106,6 @@ def purities(
     return found
 
 
-def _purity(f: Tensor, task: Task, truth: Truth) -> tuple:  # the site's frequencies, and `[m, .]` the purity for each
-    of, value = truth.frequencies.unique(), torch.zeros(f.shape[1], len(truth.frequencies.unique()), dtype=torch.float64)
-    for name in set(truth.variable):
-        mine = truth.frequencies[[v == name for v in truth.variable]]
-        value[:, torch.searchsorted(of, mine)] += purities(f, getattr(task, name), task.group, mine.tolist())
-    return of, value
 
 # %% ../nbs/35_latents.ipynb #18476729
 def fewest(
@@ -135,15 +136,23 @@ def fewest_neighbours(
     return best
 
 # %% ../nbs/35_latents.ipynb #ad5c1c59
-def _directions(W_dec: Tensor, truth: Truth) -> dict:
-    "The decoder's side: plane (its frequency), affinity, phase."
-    if not len(truth.bases): return {}
-    long, best = plane_affinity(truth.bases.double(), W_dec.double()).max(1)
+def _in_planes(f: Tensor, W_dec: Tensor, shares: Tensor, task: Task, truth: Truth) -> dict:
+    "Both sides against the planes: wave (the frequency that is read), purity, together, by_chance; plane (that of the decoder row), plane_index, affinity, written, phase."
+    bases, n, dims = truth.bases.double(), len(task.group.basis), task.group.block.bincount()
+    pure, chance = torch.zeros(f.shape[1], len(bases), dtype=torch.float64), torch.zeros(f.shape[1], dtype=torch.float64)
+    for name, share in zip(("result", "left", "right"), shares, strict=True):
+        mine = torch.tensor([v == name for v in truth.variable])
+        pure[:, mine] = purities(f, getattr(task, name), task.group, truth.frequencies[mine].tolist())
+        chance += share*dims[truth.frequencies[mine]].sum()/(n - 1)
+    lies_in = torch.einsum("icd,jed->icje", bases, bases).square().sum((1, 3))/plane_dims(bases)[:, None]
+    one = (lies_in > .5) & (truth.frequencies[:, None] == truth.frequencies)
+    (purity, reads), affinity = (pure @ one.double()).max(1), plane_affinity(bases, W_dec.double())
+    long, best = affinity.max(1)
     angle = torch.full((len(W_dec),), torch.nan, dtype=torch.float64)
-    if truth.bases.shape[1] == 2:
-        u, v = torch.einsum("mcd,md->cm", truth.bases[best].double(), W_dec.double())
-        angle = torch.where((plane_dims(truth.bases)[best] == 2) & (long > 0), torch.atan2(v, u) % (2*torch.pi), torch.nan)
-    return dict(plane=truth.frequencies[best], plane_index=best, affinity=long, phase=angle)
+    if bases.shape[1] == 2:
+        u, v = torch.einsum("mcd,md->cm", bases[best], W_dec.double())
+        angle = torch.where((plane_dims(bases)[best] == 2) & (long > 0), torch.atan2(v, u) % (2*torch.pi), torch.nan)
+    return dict(wave=truth.frequencies[reads], purity=purity, together=pure.sum(1), by_chance=chance, plane=truth.frequencies[best], plane_index=best, affinity=long, written=affinity.gather(1, reads[:, None])[:, 0], phase=angle)
 
 
 def latent_table(
@@ -151,48 +160,56 @@ def latent_table(
     W_dec: Tensor, # `[m, d]`
     task: Task,
     truth: Truth,  # of the site that the SAE reads
-):                 # DataFrame, a row a latent: latent, kind, fires (share of the inputs), inputs (how many), of_class, of_a, of_b, top_class, top_share, few, token, token_share; where an answer is known neighbours, wave, purity, together, plane, plane_index, affinity, phase
+):                 # DataFrame, a row a latent: latent, kind, fires (share of the inputs), inputs (how many), of_class, of_a, of_b, top_class, top_share, token, token_share, few (values of that of the three which holds most), few_a, few_b, filled; where an answer is known neighbours; where the site has planes wave, purity, together, by_chance, plane, plane_index, affinity, written, phase
     "What each latent reads and writes; raises `ValueError` for activations that are not of all inputs."
     import pandas as pd
     if acts.shape != (len(task.tokens), len(W_dec)): raise ValueError(f"activations must be [{len(task.tokens)}, {len(W_dec)}], of all inputs and latents, got {list(acts.shape)}; encode all inputs of the task")
     f, (of, n) = acts.double(), _classes(task)
-    values = dict(class_=(of, n), a=(task.a, task.n), b=(task.b, task.n))
-    shares = {name: shares_of(f, *v) for name, v in values.items()}
-    energy = {name: _sums(f.square(), *v)/f.square().sum(0).clamp(min=1e-300) for name, v in values.items()}
-    by_b = shares["b"] > shares["a"]
-    (top, c), (token, t) = energy["class_"].max(0), torch.where(by_b, energy["b"], energy["a"]).max(0)
-    table = dict(fires=(f > 0).double().mean(0), inputs=(f > 0).sum(0), of_class=shares["class_"], of_a=shares["a"], of_b=shares["b"], top_class=c, top_share=top, few=fewest(energy["class_"]), token_share=token)
-    if len(truth.bases):
-        at, pure = _purity(f, task, truth)
-        table |= dict(neighbours=fewest_neighbours(energy["class_"], task.group, sorted({1, *truth.frequencies.tolist()})), wave=at[pure.argmax(1)], purity=pure.amax(1), together=pure.sum(1)) | _directions(W_dec, truth)
+    square = f.square()/f.square().sum(0).clamp(min=1e-300)
+    shares = torch.stack([shares_of(f, of, n), shares_of(f, task.a, task.n), shares_of(f, task.b, task.n)])
+    energy = torch.stack([_sums(square, v, max(n, task.n)) for v in ((of, task.left, task.right) if task.group else (of, task.a, task.b))])   # [3, n, m]
+    mainly = energy[shares.argmax(0), :, torch.arange(f.shape[1])].T
+    operands = [_sums(square, v, task.n) for v in (task.a, task.b)]
+    by_b, (few_a, few_b) = shares[2] > shares[1], map(fewest, operands)
+    (top, c), (token, t) = energy[0].max(0), torch.where(by_b, *operands[::-1]).max(0)
+    table = dict(fires=(f > 0).double().mean(0), inputs=(f > 0).sum(0), of_class=shares[0], of_a=shares[1], of_b=shares[2], top_class=c, top_share=top, token_share=token,
+                 few=fewest(mainly), few_a=few_a, few_b=few_b, filled=fewest(square)/(few_a*few_b))
+    circles = truth.frequencies.unique().tolist()
+    if task.group: table |= dict(neighbours=fewest_neighbours(mainly, task.group, [1] if _too_many(len(circles), task.group) else sorted({1, *circles})))
+    if len(truth.bases): table |= _in_planes(f, W_dec, shares, task, truth)
     table = pd.DataFrame({name: v.numpy() for name, v in table.items()})
-    table.insert(8, "token", [f"{'b' if i else 'a'} = {v}" for i, v in zip(by_b.tolist(), t.tolist(), strict=True)])
+    table.insert(7, "token", [f"{'b' if i else 'a'} = {v}" for i, v in zip(by_b.tolist(), t.tolist(), strict=True)])
     table.insert(0, "kind", kind_of(table, n))
     return table.rename_axis("latent").reset_index()
 
 # %% ../nbs/35_latents.ipynb #9fddd1bf
 KINDS = {"class": "a class", "neighbours": "a few neighbouring classes", "plane": "one plane's direction", "wave": "one plane's wave, another direction", "several": "several planes", "classes": "other functions of the class", "part": "a part of a class",
-         "token": "an input token", "dense": "dense", "rare": "a few single inputs", "other": "none of these", "dead": "dead"}
+         "token": "an input token", "tokens": "a few neighbouring tokens", "operand": "other functions of an operand", "patch": "a patch: a few a with a few b", "dense": "dense", "rare": "a few single inputs", "other": "none of these", "dead": "dead"}
 
 
 def kind_of(
     table,          # as of `latent_table`, without its kind
     n: int,         # how many classes there are
 ) -> np.ndarray:    # `[m]` names, keys of `KINDS`
-    "The kind of each latent, by the first test that holds."
-    t = table.reindex(columns=[*table.columns, *({"purity", "together", "affinity", "plane", "wave", "neighbours"} - {*table.columns})])
+    "The kind of each latent, by the first rule that holds."
+    t = table.reindex(columns=[*table.columns, *({"purity", "together", "by_chance", "written", "neighbours"} - {*table.columns})])
+    of_operand, near = t[["of_a", "of_b"]].max(axis=1), (t.few <= n/4) & (t.neighbours < 2*t.few)
     tests = {"dead": t.fires == 0,
              "class": (t.of_class > .5) & (t.top_share > .5),
-             "token": (t[["of_a", "of_b"]].max(axis=1) > .5) & (t.token_share > .5),
-             "plane": (t.purity > .5) & (t.affinity**2 > .5) & (t.plane == t.wave),
+             "token": (of_operand > .5) & (t.token_share > .5),
+             "patch": (t.few_a <= n/4) & (t.few_b <= n/4) & (t.filled >= .5) & (t.inputs >= 5),
+             "plane": (t.purity > .5) & (t.written**2 > .5),
              "wave": t.purity > .5,
-             "several": t.together > .5,
-             "neighbours": (t.of_class > .5) & (t.few <= n/4) & (t.neighbours < 2*t.few),
+             "several": (t.together > (1 + t.by_chance)/2) & (t.by_chance < .5),
+             "neighbours": (t.of_class > .5) & near,
              "classes": t.of_class > .5,
+             "tokens": (of_operand > .5) & near,
+             "operand": of_operand > .5,
              "part": (t.top_share > .5) & (t.inputs >= 5),
              "dense": t.fires > .5,
              "rare": t.fires < .5/n}
     return np.select(list(tests.values()), list(tests), "other").astype(object)
+
 
 # %% ../nbs/35_latents.ipynb #357bc2f3
 def evenness(
@@ -206,14 +223,6 @@ def evenness(
     return (2/(m + 1) - (gaps**2).sum(-1))/(2/(m + 1) - 1/m)
 
 
-def tiling_p(
-    phases: np.ndarray,  # `[m]` radians
-    draws: int = 999,    # of random phases
-) -> float:              # NaN below two phases
-    "Share of random phases, as many, that are spaced at least as evenly."
-    if len(phases) < 2: return float("nan")
-    chance = evenness(2*np.pi*rng("latents", "phases", len(phases)).random((draws, len(phases))))
-    return float((1 + (chance >= evenness(phases) - 1e-12).sum())/(draws + 1))
 
 # %% ../nbs/35_latents.ipynb #7cc8e9f2
 def _captured(bases: Tensor, atoms: Tensor) -> tuple:  # of each plane: how many latents are its own, and the capture
@@ -229,7 +238,7 @@ def plane_table(
     truth: Truth,
     draw: Callable,  # random directions, one of `husai.chance.drawers`
     draws: int = 20,
-):                   # DataFrame, a row a plane (none where no answer is known): variable, frequency, dimensions, share, atoms, capture, chance_atoms, chance_capture, first_angle, last_angle (degrees), evenness, tiling_p
+):                   # DataFrame, a row a plane (none where no answer is known): variable, frequency, dimensions, share, atoms, capture, chance_atoms, chance_capture, first_angle, last_angle (degrees), evenness
     "What a dictionary's living latents have of each plane."
     import pandas as pd
     if not len(truth.bases): return pd.DataFrame()
@@ -243,7 +252,7 @@ def plane_table(
         angular = phase[own.numpy()] if dims == 2 else np.zeros(0)
         rows.append(dict(variable=truth.variable[k], frequency=int(truth.frequencies[k]), dimensions=dims, share=float(truth.share[k]), atoms=int(own.sum()), capture=capture[k],
                          chance_atoms=float(np.mean([m[k].sum() for m, _ in chance])), chance_capture=float(np.mean([c[k] for _, c in chance])), first_angle=angles[0], last_angle=angles[-1],
-                         evenness=float(evenness(angular)), tiling_p=tiling_p(angular)))
+                         evenness=float(evenness(angular))))
     return pd.DataFrame(rows)
 
 # %% ../nbs/35_latents.ipynb #e1abbf76
@@ -261,7 +270,7 @@ def kind_counts(
     return pd.DataFrame(rows)
 
 
-KIND_COLORS = {"class": BLUE, "neighbours": "#56B4E9", "plane": ORANGE, "wave": "#E69F00", "several": GREEN, "classes": "#A6CBB9", "part": "#9AB8D8", "token": PURPLE, "dense": "#555555", "rare": "#E4E4E4", "other": "#B5B5B5"}
+KIND_COLORS = {"class": BLUE, "neighbours": "#56B4E9", "plane": ORANGE, "wave": "#E69F00", "several": GREEN, "classes": "#A6CBB9", "part": "#9AB8D8", "token": PURPLE, "tokens": "#CC79A7", "operand": "#E3C4D6", "patch": "#8C6D46", "dense": "#555555", "rare": "#E4E4E4", "other": "#B5B5B5"}
 
 
 def kinds_figure(
@@ -282,5 +291,5 @@ def kinds_figure(
             fig.add_trace(go.Scatter(x=at, y=[1.07]*len(at), text=[f"{v:.0f}" for v in alive], mode="text", textfont_size=10, showlegend=False, hoverinfo="skip"), i, j)
         fig.update_xaxes(tickvals=list(range(len(order))), ticktext=[f"{w}, {'L1 ' if arch == 'relu' else 'k = '}{s:g}" for w, s in order], range=[-.6, len(order) - .4], tickangle=-60, showgrid=False, tickfont_size=10, col=j)
     fig.update_yaxes(range=[0, 1.16], tickvals=[0, .5, 1])
-    return fig.update_layout(template=TEMPLATE, title_text="Kinds of latents (shares of the living ones, whose number stands above)", width=920, height=220 + 160*len(sources), barmode="stack", margin=dict(t=84, b=150, r=30),
+    return fig.update_layout(template=TEMPLATE, title_text="Kinds of latents (shares of the living ones, whose number stands above)", width=920, height=260 + 160*len(sources), barmode="stack", margin=dict(t=84, b=190, r=30),
                              legend=dict(orientation="h", y=0, yref="container", yanchor="bottom", font_size=11, traceorder="normal")).update_annotations(font_size=12)

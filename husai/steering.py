@@ -11,10 +11,10 @@ import math
 import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .activations import principal_basis
+from .assignment import assign
 from .circuits import Parts, Site, logits_from
 from .fourier import class_means
 from .ladder import Frame, frame_of, rotate
@@ -105,9 +105,9 @@ def class_latents(
 ) -> np.ndarray:     # `[n]` int64, the latent of each class, -1 where it has none
     "One-to-one assignment with the largest sum of mean activations."
     mean = torch.zeros(n, acts.shape[1], dtype=torch.float64).index_add_(0, classes, acts.double())/classes.bincount(minlength=n)[:, None]
-    found, (rows, columns) = np.full(n, -1), linear_sum_assignment(mean.numpy(), maximize=True)
-    fires = mean.numpy()[rows, columns] > 0
-    found[rows[fires]] = columns[fires]
+    found, best = np.full(n, -1), assign(mean)
+    fires = best.cosine > 0
+    found[best.rows[fires]] = best.cols[fires]
     return found
 
 
