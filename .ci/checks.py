@@ -99,6 +99,21 @@ def wheel_carries_templates_and_studies():
         assert str(Path(tmp) / "site") in printed, f"the wheel was not what got imported: {printed}"
 
 
+def stored_models_are_there():
+    "What they measure is checked in 34_progress; here, that make tasks and make recipes have stored them, for each task and both recipes, and nothing else."
+    from husai.progress import load_run, stored_runs
+    from husai.provenance import load_table
+    from husai.tasks import TASKS
+    stored = root / "studies" / "stored"
+    names = {part: sorted(load_run(at).settings[key] for at in stored_runs(stored / part)) for part, key in (("tasks", "task"), ("recipes", "recipe"))}
+    assert names == dict(tasks=sorted(TASKS), recipes=["fast", "nanda"]), f"studies/stored holds {names}: run make tasks and make recipes, and commit what they store"
+    for name in names:
+        table = load_table(stored / f"{name}.parquet")
+        assert len(table) and table.attrs["record"].get("config_hash"), f"{name}.parquet has no rows, or no record of what made it"
+    size = sum(p.stat().st_size for p in stored.rglob("*") if p.is_file())
+    assert size < 6e6, f"studies/stored holds {size / 1e6:.1f} MB; store fewer models"
+
+
 def tiny_study(out):
     since = time.monotonic()
     printed = shell("husai", "run", root / "studies" / "tiny.yaml", "--out", out)
@@ -150,7 +165,7 @@ def run(check):
 
 
 checks = [export_and_clean_change_nothing, imports_come_from_lower_floors, ruff_finds_nothing, readme_is_index, light_modules_import_in_a_bare_core,
-          requirements_are_locked, wheel_carries_templates_and_studies]
+          requirements_are_locked, stored_models_are_there, wheel_carries_templates_and_studies]
 with ThreadPoolExecutor(2) as pool: outcomes = list(pool.map(run, [*checks, *map(notebook, [*library, root / "nbs" / "index.ipynb"])]))
 outcomes.append(run(tiny_study_makes_its_report))  # by itself: it has its own two workers and a time limit to keep
 print(f"{sum(outcomes)} passed, {len(outcomes) - sum(outcomes)} failed")

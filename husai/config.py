@@ -50,7 +50,9 @@ def operands(
     if not isinstance(p, int) or isinstance(p, bool) or p < 3: raise ValueError(f"p must be an integer above 2, got {p!r}; p=113 is the usual choice")
     if name == "compose" and p > 5: raise ValueError(f"compose permutes p = 3, 4 or 5 things, got {p}; it has p! * p! inputs")
     divisor = next((q for q in range(2, math.isqrt(p) + 1) if p % q == 0), None)
-    if divisor and name in ("multiply", "divide", "square_sum"): raise ValueError(f"{name} needs a prime p, got {p}, which {divisor} divides; take 59, 97 or 113")
+    if divisor and name in ("multiply", "divide"): raise ValueError(f"{name} needs a prime p, got {p}, which {divisor} divides; take 59, 97 or 113")
+    missed = name == "square_sum" and set(range(p)) - {(x*x + y*y) % p for x in range(p//2 + 1) for y in range(x + 1)}
+    if missed: raise ValueError(f"square_sum needs a p of which every number is a sum of two squares mod p, got {p}, where {min(missed)} is none; take a prime, or a product of different primes")
     return math.factorial(p) if name == "compose" else p - (name in ("multiply", "divide"))
 
 # %% ../nbs/01_config.ipynb #f0d84d32

@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['spectrum', 'logit_shares', 'neuron_shares', 'logit_measures', 'gini', 'by_distance', 'distance_irrelevance',
-           'gradient_symmetricity', 'measures', 'acceptance', 'frequency_power', 'Planes', 'class_means', 'planes']
+           'gradient_symmetricity', 'warn_ungrokked', 'measures', 'acceptance', 'frequency_power', 'Planes',
+           'class_means', 'planes']
 
 # %% ../nbs/04_fourier.ipynb #da86b47c
 import math
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -176,6 +178,15 @@ def gradient_symmetricity(
     at = [FORMATS[task.format].index(word) for word in "ab"]
     return F.cosine_similarity(*gradient[:, at].unbind(1), dim=-1).mean().item()
 
+# %% ../nbs/04_fourier.ipynb #c5b00015
+def warn_ungrokked(
+    found: dict, # of `measures`, or with its train_accuracy and test_accuracy
+    task: Task,  # that the model was trained on
+) -> None:
+    "One RuntimeWarning, with the accuracy, where a model is not right on all held-out pairs (of random labels: on all training pairs)."
+    side, name = ("training", "train_accuracy") if task.name == "random_labels" else ("held-out", "test_accuracy")
+    if found[name] < 1: warnings.warn(f"this model has not grokked {task.name} (p={task.p}): it is right on {found[name]:.2%} of the {side} pairs; it is measured all the same", RuntimeWarning, stacklevel=3)
+
 # %% ../nbs/04_fourier.ipynb #0acccf77
 def measures(
     weights: dict,              # a model, see `husai.model.init_weights`
@@ -184,9 +195,10 @@ def measures(
     key_threshold: float = .01, # least share of the centred logit variance of a key frequency
     keys: list | None = None,   # the key blocks, where they are known beforehand, such as those of a later checkpoint
 ) -> dict:                      # accuracy, train_accuracy, test_accuracy, n_test, full_loss, train_loss, test_loss; where b, a has the answer of a, b, unseen_accuracy, of held-out pairs whose mirror image is held out too; with a known answer key_frequencies (numbers of blocks), n_key, logit_fve, restricted_loss, excluded_loss, effective_frequencies, key_threshold, neuron_share_above_85, gini_embedding, gini_logits; where the operands are alike gradient_symmetricity, distance_irrelevance
-    "How far a model is the Fourier algorithm (Nanda et al. 2023), or its counterpart for another group; `neuron_share_above_85` is the share of neurons whose single-frequency share exceeds .85."
+    "How far a model is the Fourier algorithm (Nanda et al. 2023), or its counterpart for another group; `neuron_share_above_85` is the share of neurons whose single-frequency share exceeds .85. Warns of a model that has not grokked."
     logits, group = all_logits(weights, task), task.group
     found = logit_measures(logits, task, train_mask, key_threshold, keys)
+    warn_ungrokked(found, task)
     if group is None: return found
     with torch.no_grad(): best = neuron_shares(neurons(weights, task.tokens)[1], task).amax(1)
     to_logits = (weights["W_out"].double() @ weights["W_U"].double()).T

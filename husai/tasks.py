@@ -132,7 +132,7 @@ TASKS = dict(   # p, the values x of an operand, seed -> the law, or where none 
 # %% ../nbs/02_tasks.ipynb #c5a00022
 def make_task(
     name: str = "add",      # what is computed, a key of `TASKS`
-    p: int = 113,           # the modulus, an integer above 2, and a prime for "multiply", "divide" and "square_sum"; of "compose" 3, 4 or 5
+    p: int = 113,           # the modulus, an integer above 2, a prime for "multiply" and "divide", one without gaps for "square_sum"; of "compose" 3, 4 or 5
     format: str = "equals", # "equals" (a b =), "tuple" (a b) or "sequence" (BOS a + b =)
     seed: int = 0,          # of random labels
 ) -> Task:
