@@ -55,8 +55,9 @@ def site_truth(
     threshold: float = .01, # least share of what all planes explain together
     floor: float = .1,      # least share of the variance that all planes explain; below it none are kept
 ) -> Truth:
-    "Planes of the result and of the operands, and class means, of the activations; raises `ValueError` where a class has no input, and warns where the planes say little."
+    "Planes of the result and of the operands, and class means, of the activations; raises `ValueError` where a class has no input, and for activations that are not of all inputs; warns where the planes say little."
     of, n = _classes(task)
+    if x.ndim != 2 or len(x) != len(task.tokens) or not x.isfinite().all(): raise ValueError(f"activations must be finite numbers [{len(task.tokens)}, d], a row for each input of the task, got {list(x.shape)} with {int((~x.isfinite()).sum())} not finite")
     means = class_means(x, of, n)
     if task.group is None: return Truth([], torch.zeros(0, dtype=torch.long), torch.zeros(0, 1, x.shape[1]), torch.zeros(0, dtype=torch.float64), float("nan"), means)
     elements = dict(result=task.result, left=task.left, right=task.right)
@@ -164,6 +165,8 @@ def latent_table(
     "What each latent reads and writes; raises `ValueError` for activations that are not of all inputs."
     import pandas as pd
     if acts.shape != (len(task.tokens), len(W_dec)): raise ValueError(f"activations must be [{len(task.tokens)}, {len(W_dec)}], of all inputs and latents, got {list(acts.shape)}; encode all inputs of the task")
+    if not acts.isfinite().all(): raise ValueError(f"{int((~acts.isfinite()).any(0).sum())} latents have activations that are not finite; leave them out, or look for the SAE that failed")
+    if len(truth.class_means) != _classes(task)[1] or (len(truth.bases) and W_dec.shape[1] != truth.bases.shape[2]): raise ValueError(f"W_dec has {W_dec.shape[1]} columns and the task {_classes(task)[1]} classes, the truth {truth.class_means.shape[1]} and {len(truth.class_means)}; give the truth of this site and task")
     f, (of, n) = acts.double(), _classes(task)
     square = f.square()/f.square().sum(0).clamp(min=1e-300)
     shares = torch.stack([shares_of(f, of, n), shares_of(f, task.a, task.n), shares_of(f, task.b, task.n)])

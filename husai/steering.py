@@ -32,7 +32,8 @@ def frame_at(
     task: Task,  # whose answer is a sum of numbers
     keys: list,  # frequencies of the site's planes; half of n has no sine and is left out
 ) -> Frame:
-    "The planes of a site; raises `ValueError` for a task that adds no numbers, and as `frame_of` does."
+    "The planes of a site; raises `ValueError` for a task that adds no numbers, for no planes, and as `frame_of` does."
+    if not keys: raise ValueError("no frequencies are given, so there is no plane to turn; give those of the site's planes, husai.fourier.planes(site.x, task.result, task.group).frequencies")
     return frame_of(class_means(site.x.double(), task.result, _classes(task)), keys)
 
 
@@ -76,11 +77,12 @@ def steer(
     site: Site,
     task: Task,
     keys: list,       # frequencies of the planes at the site, see `frame_at`
-    shifts: list,     # classes to move by; need not be whole
+    shifts: list,     # classes to move by, one or more numbers; need not be whole
     draws: int = 5,   # random planes each
 ):                    # DataFrame, a row a plane (or "all") and shift: plane, t, r2, as_predicted, moved, and of the random planes the same with random_ (means)
     "Turn one plane by w_k t, and all of them, and compare with what adding angles predicts."
     frame, basis, rows = frame_at(site, task, keys), principal_basis(site.x).double(), []
+    if len(basis) < 2*len(frame.frequencies): raise ValueError(f"the activations at {site.hook} span {len(basis)} dimensions, too few for random planes beside {len(frame.frequencies)} of frequencies {frame.frequencies.tolist()}; leave the weakest out")
     keys, centred = frame.frequencies.tolist(), (site.x - site.x.mean(0)).double()
     def change(frame, angles): return (rotate(centred, frame, angles) - centred).to(site.x)
     def row(which, t):
