@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RUNGS', 'NULLS', 'Frame', 'frame_of', 'rotate', 'shift', 'tiling_law', 'Fit', 'best_shift', 'best_rotation', 'gains',
-           'refitted', 'functional_agreement', 'plane_agreement', 'plane_chance', 'random_turn', 'random_shift',
-           'ladder', 'ladder_steps', 'null_data']
+           'gain_marks', 'refitted', 'functional_agreement', 'plane_agreement', 'plane_chance', 'random_turn',
+           'random_shift', 'ladder', 'ladder_steps', 'null_data']
 
 # %% ../nbs/36_ladder.ipynb #ad380003
 import math
@@ -178,6 +178,19 @@ def gains(
     verdict = "no interval" if len(members) < 4 else "over chance" if excess > half else "ceiling" if 1 - before < null_after - null_before else "under chance" if excess < -half else "not told apart"
     return dict(before=before, after=after, gain=of.value, low=of.low, high=of.high, null_before=null_before, null_after=null_after, null_gain=chance, null_se=se,
                 excess=excess, excess_low=excess - half, excess_high=excess + half, verdict=verdict)
+
+# %% ../nbs/36_ladder.ipynb #a360f008
+def gain_marks(
+    table,                 # rows of `gains`, with a column `configuration`
+    title: str = "What the search for the best move gains",
+    width: int = 900,
+) -> go.Figure:
+    "The share gained of what is left to 1, beside what chance gains."
+    fig, at = go.Figure(), np.arange(len(table))
+    for name, x, value, half, color, symbol in (("chance", at - .12, table.null_gain, 1.96*table.null_se, GREY, "line-ew-open"), ("seeds", at + .12, table.gain, table.high - table.gain, ORANGE, "circle")):
+        fig.add_scatter(x=x.round(2).tolist(), y=value.round(4).tolist(), error_y=dict(type="data", array=half.fillna(0).round(4).tolist(), color=color, thickness=1), mode="markers", name=name, marker=dict(color=color, size=9, symbol=symbol, line_width=3 if name == "chance" else 0))
+    return fig.update_layout(template=TEMPLATE, title=dict(text=title, y=.97), width=width, height=400, xaxis=dict(tickvals=at.tolist(), ticktext=table.configuration.tolist(), tickangle=0), yaxis_title="gain, as a share of what is left to 1",
+                             legend=dict(orientation="h", y=1.02, yanchor="bottom"), margin=dict(t=90, b=90))
 
 # %% ../nbs/36_ladder.ipynb #ad380020
 def refitted(
