@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RUNGS', 'NULLS', 'Frame', 'frame_of', 'rotate', 'shift', 'tiling_law', 'Fit', 'best_shift', 'best_rotation', 'gains',
-           'refitted', 'functional_agreement', 'plane_agreement', 'plane_chance', 'random_turn', 'random_shift',
-           'ladder', 'ladder_steps', 'null_data']
+           'gain_marks', 'refitted', 'functional_agreement', 'plane_agreement', 'plane_chance', 'random_turn',
+           'random_shift', 'ladder', 'ladder_steps', 'null_data']
 
 # %% ../nbs/36_ladder.ipynb #ad380003
 import math
@@ -61,7 +61,8 @@ def rotate(
     angles: Tensor,        # `[K]` radians, one a plane, or `[..., K]` several turns
     reflect: bool = False, # first change the sign of every sine: c -> -c
 ) -> Tensor:               # `[n, d]` or `[..., n, d]`, of other lengths where planes are not orthonormal
-    "Turn each plane by its own angle, in the coefficients of its waves; what lies outside all planes stays."
+    "Turn each plane by its own angle, in the coefficients of its waves; what lies outside all planes stays. Raises `ValueError` for atoms of another width."
+    if atoms.shape[-1] != len(frame.inverse): raise ValueError(f"the atoms have {atoms.shape[-1]} dimensions and the frame has {len(frame.inverse)}; both must be of one site")
     a, x = torch.as_tensor(angles, dtype=torch.float64)[..., None, :], atoms.double()
     old = (x @ frame.inverse).unflatten(1, (-1, 2))
     c, s = old[..., 0], -old[..., 1] if reflect else old[..., 1]
@@ -142,6 +143,13 @@ def best_rotation(
     return best
 
 # %% ../nbs/36_ladder.ipynb #ad38001b
+def _check(members: list, least: int, draws: int, what: str):
+    if len(members) < least: raise ValueError(f"{what} needs at least {least} members, got {len(members)}; add seeds")
+    if draws < 2: raise ValueError(f"{what} needs at least 2 draws, got {draws}")
+    if not min(map(len, members)): raise ValueError(f"{what}: a member has no atoms, of {[len(a) for a in members]}; are all of its latents dead? Leave it out")
+    if len({a.shape[-1] for a in members}) > 1: raise ValueError(f"{what}: members have atoms of {[a.shape[-1] for a in members]} dimensions; all must be of one site")
+
+
 def _share(fits: list) -> tuple:  # means before and after, and what each fit adds to the share of what is left, whose mean the share is
     before, after = np.array([(f.before, f.after) for f in fits]).T
     room = (1 - before).mean() if before.mean() < 1 - 1e-6 else np.nan
@@ -156,7 +164,8 @@ def gains(
     draws: int = 20,             # pairs of chance
     seed: int = 0,               # of chance
 ) -> dict:                       # before, after, null_before, null_after; as shares of what is left to 1: gain and excess with low and high, null_gain, null_se; verdict
-    "What a search for the best move gains between seeds, over what it gains by chance."
+    "What a search for the best move gains between seeds, over what it gains by chance; raises `ValueError` for fewer than two members or draws, and a member without atoms."
+    _check(members, 2, draws, "a gain")
     heap, null, g, pairs = torch.cat(list(members)), [], rng("ladder", "gains", seed), list(combinations(range(len(members)), 2))
     for k in range(draws):
         n, m = (len(members[i]) for i in g.permutation(len(members))[:2])
@@ -166,9 +175,22 @@ def gains(
     null_before, null_after, by_chance = _share(null)
     of, chance, se = jackknife(pair_scores(range(len(members)), lambda i, j: shares[pairs.index((i, j))])), by_chance.mean(), by_chance.std(ddof=1)/draws**.5
     excess, half = of.value - chance, np.hypot(of.high - of.value, 1.96*se)
-    verdict = "over chance" if excess > half else "ceiling" if 1 - before < null_after - null_before else "under chance" if excess < -half else "not told apart"
+    verdict = "no interval" if len(members) < 4 else "over chance" if excess > half else "ceiling" if 1 - before < null_after - null_before else "under chance" if excess < -half else "not told apart"
     return dict(before=before, after=after, gain=of.value, low=of.low, high=of.high, null_before=null_before, null_after=null_after, null_gain=chance, null_se=se,
                 excess=excess, excess_low=excess - half, excess_high=excess + half, verdict=verdict)
+
+# %% ../nbs/36_ladder.ipynb #a360f008
+def gain_marks(
+    table,                 # rows of `gains`, with a column `configuration`
+    title: str = "What the search for the best move gains",
+    width: int = 900,
+) -> go.Figure:
+    "The share gained of what is left to 1, beside what chance gains."
+    fig, at = go.Figure(), np.arange(len(table))
+    for name, x, value, half, color, symbol in (("chance", at - .12, table.null_gain, 1.96*table.null_se, GREY, "line-ew-open"), ("seeds", at + .12, table.gain, table.high - table.gain, ORANGE, "circle")):
+        fig.add_scatter(x=x.round(2).tolist(), y=value.round(4).tolist(), error_y=dict(type="data", array=half.fillna(0).round(4).tolist(), color=color, thickness=1), mode="markers", name=name, marker=dict(color=color, size=9, symbol=symbol, line_width=3 if name == "chance" else 0))
+    return fig.update_layout(template=TEMPLATE, title=dict(text=title, y=.97), width=width, height=400, xaxis=dict(tickvals=at.tolist(), ticktext=table.configuration.tolist(), tickangle=0), yaxis_title="gain, as a share of what is left to 1",
+                             legend=dict(orientation="h", y=1.02, yanchor="bottom"), margin=dict(t=90, b=90))
 
 # %% ../nbs/36_ladder.ipynb #ad380020
 def refitted(
@@ -231,9 +253,10 @@ def random_turn(frame: Frame, g: np.random.Generator) -> Callable:
     return lambda w: rotate(w, frame, angles)
 
 
-def random_shift(frame: Frame, g: np.random.Generator) -> Callable:
-    "A move that shifts by whole classes, c -> ±c + t, as only these leave the data as they are."
-    t, reflect = int(frame.n*g.random()), bool(g.random() < .5)
+def random_shift(frame: Frame, g: np.random.Generator, whole: bool = True) -> Callable:
+    "A move c -> ±c + t, by whole classes, as only these leave the data as they are, or by any real number."
+    t, reflect = frame.n*g.random(), bool(g.random() < .5)
+    if whole: t = int(t)
     return lambda w: shift(w, frame, t, reflect)
 
 # %% ../nbs/36_ladder.ipynb #ad38002d
@@ -249,12 +272,14 @@ def ladder(
     draws: int = 10,      # moves for each pair of seeds, half of them of the one and half of the other
     deals: int = 100,     # of L0
     seed: int = 0,        # of the draws
+    whole: bool = True,   # whether L2 shifts by whole classes alone
 ):                        # DataFrame, a row a rung: rung, value, low, high, se; step (over the rung below), step_low, step_high
-    "How much of the agreement each structure explains; raises `ValueError` for fewer than three members."
+    "How much of the agreement each structure explains; raises `ValueError` for fewer than three members or two draws, a member without atoms, and atoms of another width than the frame."
     import pandas as pd
+    _check(members, 3, min(draws, deals), "a ladder")
     g, n = rng("ladder", "moves", seed), len(members)
     null = repartition(members, deals, signed, "ladder", seed)
-    pairs = dict(L0=np.full((n, n), null.mean()), L1=_after(members, signed, draws, lambda: random_turn(frame, g)), L2=_after(members, signed, draws, lambda: random_shift(frame, g)),
+    pairs = dict(L0=np.full((n, n), null.mean()), L1=_after(members, signed, draws, lambda: random_turn(frame, g)), L2=_after(members, signed, draws, lambda: random_shift(frame, g, whole)),
                  L3=pair_scores(members, lambda a, b: mcc(a, b, signed).value))
     error = null.std(ddof=1)/deals**.5
     at = {name: jackknife(p).cut("pw_mcc", signed) for name, p in pairs.items()} | dict(L0=Interval(null.mean(), null.mean() - 1.96*error, null.mean() + 1.96*error, error, n))
@@ -263,7 +288,7 @@ def ladder(
 
 # %% ../nbs/36_ladder.ipynb #ad38002e
 def ladder_steps(
-    table,                 # of `ladder`, with a column `configuration`
+    table,                 # of `ladder`, with a column `configuration`, and if there is a column `reference`, what random directions agree
     title: str = "The stability ladder",
     width: int = 900,
 ) -> go.Figure:
@@ -277,6 +302,9 @@ def ladder_steps(
         of = table[table.rung == rung]
         bars = dict(type="data", symmetric=False, array=(of.high - of.value).fillna(0).round(4).tolist(), arrayminus=(of.value - of.low).fillna(0).round(4).tolist(), color=colors[rung], thickness=1)
         fig.add_scatter(x=[place[name] + .2*i - .3 for name in of.configuration], y=of.value.round(4).tolist(), error_y=bars, mode="markers", name=f"{rung}: {what}", marker=dict(color=colors[rung], size=9, symbol="circle" if rung == "L3" else "line-ew-open", line_width=0 if rung == "L3" else 3))
+    if "reference" in table:
+        of = table[table.rung == "L0"].dropna(subset="reference")
+        fig.add_scatter(x=[place[name] - .3 for name in of.configuration], y=of.reference.round(4).tolist(), mode="markers", name="random directions of the subspace", marker=dict(color=GREY, size=8, symbol="x-thin-open", line_width=2))
     return fig.update_layout(template=TEMPLATE, title=dict(text=title, y=.97), width=width, height=460, xaxis=dict(tickvals=list(range(len(names))), ticktext=names, tickangle=0, range=[-.6, len(names) - .4]), yaxis_title="PW-MCC",
                              legend=dict(orientation="h", y=1.02, yanchor="bottom"), margin=dict(t=90, b=90))
 
@@ -297,13 +325,15 @@ def null_data(
     s: Tensor | None = None,     # `[N]` int64, class of each input; for "classes" and "planes"
     frame: Frame | None = None,  # of the site; likewise
 ) -> Tensor:                     # `[N, d]`, or `[S, N, d]` of a list
-    "Data that have part of the activations' structure; raises `ValueError` for an unknown kind or missing classes."
+    "Data that have part of the activations' structure; raises `ValueError` for an unknown kind, and missing or other classes."
     if kind not in NULLS: raise ValueError(f"unknown kind {kind!r}; there are {', '.join(NULLS)}")
     if isinstance(seeds, list | tuple): return torch.stack([null_data(x, kind, i, s, frame) for i in seeds])
     centred = x.double() - x.double().mean(0)
     if kind == "gaussian": return gaussian_like(x, seeds)
     if kind == "permuted": return _permuted(centred, seeds).to(x)
     if s is None or frame is None: raise ValueError(f"{kind} needs the class s of each input, and the site's frame; only a task with a known answer has them")
+    if s.shape != x.shape[:1] or s.min() < 0 or s.max() >= frame.n or x.shape[-1] != len(frame.inverse):
+        raise ValueError(f"{kind} needs a class for each of the {len(x)} inputs, below the frame's {frame.n}, and the frame's {len(frame.inverse)} dimensions; got {tuple(s.shape)} classes up to {int(s.max())}, and {x.shape[-1]} dimensions")
     if kind == "classes": known = class_means(centred, s, frame.n)[s]
     else:
         angle = 2*math.pi/frame.n*(frame.frequencies*s[:, None] % frame.n).double()
