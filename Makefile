@@ -13,7 +13,7 @@ help:
 	@echo "make report   execute and render the quick study's report anew"
 	@echo "make anchor   a published experiment's 30,000 steps (an hour or so)"
 	@echo "make consensus  one dictionary of the quick study's seeds, against simpler ones (after make study; ten minutes or so)"
-	@echo "make recipes  the slow recipe of Nanda et al. next to the fast one, at a small modulus (half an hour or so; goes on where it was stopped)"
+	@echo "make recipes  the slow recipe of Nanda et al. next to the fast one, at p = 113 and at a small modulus (two hours or so of CPU; goes on where it was stopped)"
 	@echo "make tasks    nine tasks, each from five seeds: which grok, at what cost, and which pass (an hour or so; goes on where it was stopped)"
 	@echo "make latents    what kinds of features the quick study's SAEs have, and their controls (after make study; some minutes)"
 	@echo "make ladder   what the agreement of the quick study's seeds is made of, beside SAEs of data that know less (after make study; some seven minutes of CPU)"
