@@ -65,7 +65,8 @@ def spherical_kmeans(
     rounds: int = 15,
     seed: int = 0,      # of the starts
 ) -> Tensor:            # `[n, d]` unit rows; fewer where the points have fewer directions
-    "Cluster centres of the directions of `x` around its mean."
+    "Cluster centres of the directions of `x` around its mean; raises `ValueError` for less than one centre or start, and for values that are not finite."
+    if min(n, restarts) < 1 or not x.isfinite().all(): raise ValueError(f"k-means needs finite points, one centre and one start at least, got n = {n}, restarts = {restarts} and {int((~x.isfinite()).sum())} values not finite")
     u, best, most = F.normalize(x - x.mean(0), dim=1), None, -math.inf
     for i in range(restarts):
         centres = _spread(u, n, generator("panel", "k-means", seed, i))
@@ -116,12 +117,18 @@ def _answers(weights: dict, hook: str) -> Tensor:
     return rows - rows.mean(0)
 
 # %% ../nbs/39_panel.ipynb #d9000016
+def _columns(table: pd.DataFrame, names: list, by) -> None:
+    if isinstance(by, str): raise ValueError(f"by takes a list of columns, got {by!r}; write [{by!r}]")
+    if lacks := [name for name in names if name not in table]: raise ValueError(f"the table has no column {lacks[0]!r}; it has {', '.join(table.columns)}")
+
+
 def over_models(
     table: pd.DataFrame, # with a column model
     by: list,            # columns that name a group
     value: str,          # what is averaged
 ) -> pd.DataFrame:       # a row a group: by, models, mean, low, high (95 %; NaN of one model); none for groups without values
-    "Mean and interval over models, seeds averaged within each."
+    "Mean and interval over models, seeds averaged within each; raises `ValueError` for names that are no columns."
+    _columns(table, [*by, "model", value], by)
     rows = []
     for key, part in table.dropna(subset=[value]).groupby(by, sort=False):
         v = part.groupby("model")[value].mean()
@@ -136,7 +143,9 @@ def compared(
     value: str,
     base: str,           # the source that all others are held against
 ) -> pd.DataFrame:       # a row a comparison: by, source, models, paired, difference (base minus source), low, high, p, p_holm
-    "Differences between sources, the model as the unit; none where either has fewer than two models."
+    "Differences between sources, the model as the unit, paired over the models that both have; none where either has fewer than two models; raises `ValueError` for names that are not there."
+    _columns(table, [*by, "model", "source", value], by)
+    if base not in set(table.source): raise ValueError(f"no source is called {base!r}; there are {', '.join(dict.fromkeys(table.source))}")
     rows = []
     for key, part in table.dropna(subset=[value]).groupby(by, sort=False):
         values = {name: t.groupby("model")[value].mean() for name, t in part.groupby("source", sort=False)}
