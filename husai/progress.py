@@ -61,19 +61,24 @@ def _quietly():
 # %% ../nbs/34_progress.ipynb #50bde8d4
 _TRAINING = ("seed", "steps", "batch", "lr", "schedule", "weight_decay", "n_checkpoints")     # of `train_model`, all of them needed ...
 _SIZE = ("d_model", "n_heads", "d_mlp")                                                        # ... and these where they are not the usual ones
+_NEEDED, _KNOWN = ("task", "p", "fraction", *_TRAINING), ("task", "p", "fraction", "recipe", "format", *_TRAINING, *_SIZE)
 
 
 def run_folder(
     settings: dict,      # as for `train_run`
     folder: str | Path,  # of all runs
 ) -> Path:               # finished when it holds model.safetensors
-    "Where a run is kept; its name comes from its settings."
+    "Where a run is kept; its name comes from its settings. Raises `ValueError` for settings that are unknown or missing, and for names that are no part of a file name."
+    missing, unknown = [k for k in _NEEDED if k not in settings], [k for k in settings if k not in _KNOWN]
+    if missing or unknown: raise ValueError(f"the settings of a run lack {missing} and have the unknown {unknown}; needed are {list(_NEEDED)}, and recipe, format, {', '.join(_SIZE)} if need be")
+    for k in ("task", "recipe"):
+        if set(str(settings.get(k, ""))) & set("/\\:"): raise ValueError(f"{k} is part of a folder's name and can have no '/', '\\' or ':', got {settings[k]!r}")
     name = "-".join(str(settings[k]) for k in ("task", "p", "recipe", "seed") if k in settings)
     return Path(folder)/f"{name}-{stable_hash(settings)[:8]}"
 
 
 def train_run(
-    settings: dict,      # task, p, seed, fraction, and those of `husai.model.train_model`: steps, batch, lr, schedule, weight_decay, n_checkpoints, and its sizes if need be; more (a recipe's name) are kept as they are
+    settings: dict,      # task, p, seed, fraction, and those of `husai.model.train_model`: steps, batch, lr, schedule, weight_decay, n_checkpoints, and its sizes if need be; a recipe's name, which changes nothing, and the format of `husai.tasks.make_task` may be given
     folder: str | Path,  # of all runs
 ) -> Path:               # its `run_folder`: progress, curve, acceptance and spectrum as Parquet, model.safetensors; the record has cpu_seconds, grokked (first step with all held-out pairs right, or None) and key_frequencies
     "Train a model and keep its measures, unless that has been done."
@@ -94,7 +99,7 @@ def train_run(
 
 
 def _data(settings: dict) -> tuple:
-    task = make_task(settings["task"], settings["p"], seed=settings["seed"])
+    task = make_task(settings["task"], settings["p"], settings.get("format", "equals"), settings["seed"])
     return task, train_split(len(task.tokens), settings["fraction"], settings["seed"])
 
 # %% ../nbs/34_progress.ipynb #e5a0002b
@@ -111,9 +116,10 @@ def load_run(
     where: str | Path,  # its folder
 ) -> Run:
     "Read a kept run; raises `FileNotFoundError` where none is and `ValueError` for one whose weights, settings or name do not belong together."
-    weights, record = load_tensors(Path(where)/"model.safetensors")
+    where = Path(where).resolve()
+    weights, record = load_tensors(where/"model.safetensors")
     settings = record.get("config")
-    if not isinstance(settings, dict) or run_folder(settings, Path(where).parent) != Path(where): raise ValueError(f"{where} is not named after the settings of the model in it; it was renamed or changed: train it again with train_run")
+    if not isinstance(settings, dict) or run_folder(settings, where.parent) != where: raise ValueError(f"{where} is not named after the settings of the model in it; it was renamed or changed: train it again with train_run")
     task, mask = _data(settings)
     shapes = lambda w: {name: tuple(t.shape) for name, t in w.items()}
     wanted = shapes(init_weights(task, **{name: settings[name] for name in _SIZE if name in settings}))
@@ -122,17 +128,23 @@ def load_run(
 
 # %% ../nbs/34_progress.ipynb #e5a0002d
 def store_runs(
-    runs: list,           # folders of finished runs, see `train_run`
-    folder: str | Path,   # where they are stored; runs stored there before, and not among these, are removed
+    runs: list,           # folders of finished runs, at least one, see `train_run`
+    folder: str | Path,   # where they are stored; runs stored there before, and not among these, are removed once these are there
     tables: tuple = ("acceptance",), # which of a run's tables go with it
 ) -> list:                # the folders of the stored runs
-    "Store runs with their weights in half precision, at about half a megabyte each."
+    "Store runs with their weights in half precision, at about half a megabyte each; raises `ValueError` for no runs, or a folder that holds these or is in one of them."
+    runs, folder = [Path(run).resolve() for run in runs], Path(folder).resolve()
+    if not runs: raise ValueError(f"there are no runs to store in {folder}, and what is there would be lost; give at least one run's folder")
+    for where in runs:
+        if folder in (where, where.parent) or where in folder.parents: raise ValueError(f"{where} cannot be stored in {folder}, where the weights in float32 would be lost; give another folder")
+    found = {where.name: (load_run(where), {name: load_table(where/f"{name}.parquet") for name in tables}) for where in runs}
+    for own, (run, with_it) in found.items():
+        for name, table in with_it.items(): save_table(folder/own/f"{name}.parquet", table, run.record)
+        save_tensors(folder/own/"model.safetensors", {name: w.half() for name, w in run.weights.items()}, run.record)
     for old in stored_runs(folder):
-        if old.name not in {Path(run).name for run in runs}: shutil.rmtree(old)
-    for where in map(Path, runs):
-        run = load_run(where)
-        for name in tables: save_table(Path(folder)/where.name/f"{name}.parquet", load_table(where/f"{name}.parquet"), run.record)
-        save_tensors(Path(folder)/where.name/"model.safetensors", {name: w.half() for name, w in run.weights.items()}, run.record)
+        if old.name not in found: shutil.rmtree(old)
+        for file in old.glob("*.parquet"):
+            if file.stem not in tables: file.unlink()              # of an earlier time, and of no model that is here
     return stored_runs(folder)
 
 
@@ -142,15 +154,25 @@ def stored_runs(
     "The runs in a folder."
     return sorted(file.parent for file in Path(folder).glob("*/model.safetensors"))
 
-
+# %% ../nbs/34_progress.ipynb #c0ffee36
 def check_run(
-    where: str | Path, # folder of a run, stored or not
-):                     # DataFrame: measure, value and passed as they were kept, value_now and passed_now from the weights, error (relative to the kept value)
-    "The acceptance of a model, measured again and laid beside the one that was kept with it."
-    run, kept = load_run(where), load_table(Path(where)/"acceptance.parquet")
-    with _quietly(): now = acceptance(measures(run.weights, run.task, run.train_mask), run.task)
+    where: str | Path,       # folder of a run, stored or not
+    row: dict | None = None, # what a study's table says of it: names as in `measures`, squared_weights, accepted; others are passed over
+):                           # DataFrame: measure, value and passed as they were kept, value_now and passed_now from the weights, error (relative to the kept value)
+    "A model measured again beside what was kept of it: its acceptance, the last row of its progress where there is one, and `row`. Of the latter two nothing is required, and all is passed."
+    import pandas as pd
+    where, run = Path(where), load_run(where)
+    kept = load_table(where/"acceptance.parquet")
+    with _quietly(): own = measures(run.weights, run.task, run.train_mask)
+    now = acceptance(own, run.task)
     if list(now.measure) != list(kept.measure): raise ValueError(f"{where} was kept with the measures {list(kept.measure)}, and now there are {list(now.measure)}; make its study again")
-    return kept[["measure", "value", "passed"]].assign(value_now=now.value, passed_now=now.passed, error=(now.value - kept.value).abs()/kept.value.abs().clip(lower=1e-300))
+    found = kept[["measure", "value", "passed"]].assign(value_now=now.value, passed_now=now.passed)
+    own |= dict(squared_weights=sum(w.double().square().sum().item() for w in run.weights.values()), accepted=now.passed.all())
+    last = load_table(where/"progress.parquet").iloc[-1].to_dict() if (where/"progress.parquet").exists() else {}
+    more = [(f"{name} ({of})", float(v), True, float(own[name]), True) for of, r in (("progress", last), ("row", row or {})) for name, v in r.items() if name in own and name != "key_frequencies"]
+    if more: found = pd.concat([found, pd.DataFrame(more, columns=found.columns)], ignore_index=True)
+    return found.assign(error=(found.value_now - found.value).abs()/found.value.abs().clip(lower=1e-300))
+
 
 # %% ../nbs/34_progress.ipynb #e5a0003e
 PUBLISHED = dict(accuracy="1", n_key="5", logit_fve=".95", neuron_share_above_85=".846")      # Nanda et al. 2023, p = 113: keys 14, 35, 41, 42, 52
