@@ -210,7 +210,7 @@ def phases(
     found = dict.fromkeys(("memorisation", "circuit formation", "cleanup"), (nan, nan))
     if known is not None: found["memorisation"] = (t.step[0], t.step[known])
     if known is not None and "excluded_loss" in t and turn > known and _formed(t.loc[known], t.loc[turn], t.loc[last]): found["circuit formation"] = (t.step[known], t.step[turn])
-    if not blind[last] and t.squared_weights[last if right is None else right] < t.squared_weights[turn]: found["cleanup"] = (t.step[turn], nan if right is None else t.step[right])
+    if known is not None and not blind[last] and t.squared_weights[last if right is None else right] < t.squared_weights[turn]: found["cleanup"] = (t.step[turn], nan if right is None else t.step[right])
     return pd.DataFrame([(name, float(start), float(end)) for name, (start, end) in found.items()], columns=["phase", "start", "end"])
 
 
