@@ -48,7 +48,7 @@ def _from_cosine(found) -> Tensor:
 
 def _too_many(count: int, group: Group) -> bool: return count > max((len(group.names) - 1)/2, 8)  # frequencies for any of them to be singled out
 
-
+# %% ../nbs/35_latents.ipynb #1f8c2d0a
 def site_truth(
     x: Tensor,              # `[N, d]` activations of all inputs, in the task's order
     task: Task,
@@ -155,7 +155,7 @@ def _in_planes(f: Tensor, W_dec: Tensor, shares: Tensor, task: Task, truth: Trut
         angle = torch.where((plane_dims(bases)[best] == 2) & (long > 0), torch.atan2(v, u) % (2*torch.pi), torch.nan)
     return dict(wave=truth.frequencies[reads], purity=purity, together=pure.sum(1), by_chance=chance, plane=truth.frequencies[best], plane_index=best, affinity=long, written=affinity.gather(1, reads[:, None])[:, 0], phase=angle)
 
-
+# %% ../nbs/35_latents.ipynb #2a9d3e1b
 def latent_table(
     acts: Tensor,  # `[N, m]` activations of all inputs, in the task's order
     W_dec: Tensor, # `[m, d]`
