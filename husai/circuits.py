@@ -53,7 +53,7 @@ def site(
     end = mid + post @ weights["W_out"]
     x, beside = ((mid - last, last), (mid, None), (post, mid), (end, None))[HOOKS.index(hook)]
     logits = end @ weights["W_U"]
-    if task.name != "random_labels": warn_ungrokked(dict(test_accuracy=float((logits.argmax(1) == task.labels).double().mean())), task)
+    if task.name != "random_labels": warn_ungrokked(dict(accuracy=float((logits.argmax(1) == task.labels).double().mean())), task)
     return Site(hook, x, beside, weights, task.labels, logits)
 
 

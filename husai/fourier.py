@@ -187,12 +187,12 @@ def gradient_symmetricity(
 
 # %% ../nbs/04_fourier.ipynb #c5b00015
 def warn_ungrokked(
-    found: dict, # of `measures`, or with its train_accuracy and test_accuracy
+    found: dict, # of `measures`, or with its train_accuracy and test_accuracy, or with the accuracy on all pairs alone
     task: Task,  # that the model was trained on
 ) -> None:
     "One RuntimeWarning, with the accuracy, where a model is not right on all held-out pairs (of random labels: on all training pairs)."
-    side, name = ("training", "train_accuracy") if task.name == "random_labels" else ("held-out", "test_accuracy")
-    if found[name] < 1: warnings.warn(f"this model has not grokked {task.name} (p={task.p}): it is right on {found[name]:.2%} of the {side} pairs; it is measured all the same", RuntimeWarning, stacklevel=3)
+    side, name = ("training ", "train_accuracy") if task.name == "random_labels" else ("held-out ", "test_accuracy") if "test_accuracy" in found else ("", "accuracy")
+    if found[name] < 1: warnings.warn(f"this model has not grokked {task.name} (p={task.p}): it is right on {found[name]:.2%} of the {side}pairs; it is measured all the same", RuntimeWarning, stacklevel=3)
 
 # %% ../nbs/04_fourier.ipynb #0acccf77
 def measures(
