@@ -70,10 +70,10 @@ def readme_is_index():
 
 
 def light_modules_import_in_a_bare_core():
-    "pandas, pyarrow, pydantic, numba, plotly, typer and the study's packages stay out of the modules that a GPU machine imports."
-    heavy = ["pandas", "pyarrow", "pydantic", "yaml", "numba", "plotly", "typer", "rich", "transformer_lens", "papermill", "fastcore", "nbdev", "execnb", "IPython"]
+    "pandas, pyarrow, pydantic, numba, plotly, typer and the study's packages and CUDA's own stay out of the modules that a GPU machine imports."
+    heavy = ["pandas", "pyarrow", "pydantic", "yaml", "numba", "plotly", "typer", "rich", "transformer_lens", "papermill", "fastcore", "nbdev", "execnb", "IPython", "cuda"]
     block = f"import sys; sys.modules.update(dict.fromkeys({heavy}))\n"
-    modules = ("provenance", "store", "kernels", "sae", "architectures", "formats", "tracking", "feeds", "train", "assignment", "matching", "chance", "stability", "features", "clusters", "consensus", "sources", "pairs")
+    modules = ("provenance", "store", "codes", "sae", "architectures", "formats", "tracking", "feeds", "train", "assignment", "matching", "chance", "stability", "features", "clusters", "consensus", "sources", "pairs")
     shell(sys.executable, "-c", block + "import " + ", ".join(f"husai.{m}" for m in modules if (root / "husai" / f"{m}.py").exists()))
 
 
@@ -100,7 +100,7 @@ def wheel_carries_templates_and_studies():
 
 
 def stored_models_are_there():
-    "What they measure is checked in 34_progress, against what is kept with them and their rows of the tables; here, that make tasks and make recipes have stored them, for each task and both recipes, and nothing else."
+    "What they measure is checked in 40_progress, against what is kept with them and their rows of the tables; here, that make tasks and make recipes have stored them, for each task and both recipes, and nothing else."
     from husai.progress import load_run, stored_runs
     from husai.provenance import load_table
     from husai.tasks import TASKS
