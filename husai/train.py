@@ -30,8 +30,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.optim.adam import adam
 
-from .feeds import Recipe, digest, feed_for, is_number, lr_factor, snapshot_steps
 from .codes import Room, loops_for, project_rows, unit_rows
+from .feeds import Recipe, digest, feed_for, is_number, lr_factor, snapshot_steps
 from .provenance import check_place, generator, load_tensors, plain, save_tensors, stable_hash
 from .sae import Loss, Member, SAEBank, lay_out
 from .store import is_whole
