@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['words', 'numbers', 'loads', 'most', 'batch_kernels', 'topk_kernel', 'exact_kernel', 'topk_shape', 'launch_topk',
-           'Kept', 'launch_batch_topk', 'selection_kernels']
+           'Selected', 'launch_batch_topk', 'selection_kernels']
 
 # %% ../nbs/11_selection.ipynb #594ea459
 from collections.abc import Callable
@@ -381,7 +381,7 @@ def exact_kernel(
     "The same by the fallback alone, with 512 threads: to test it, and to see what it costs."
     return topk_kernel(dtype, 512, 8, 1)._replace(name=f"husai_topk_exact_{dtype}", line=f"EXACT({dtype})")
 
-# %% ../nbs/11_selection.ipynb #5ac89d89
+# %% ../nbs/11_selection.ipynb #bc25f44e
 def topk_shape(
     width: int,  # of a row
     k: int,
@@ -398,7 +398,7 @@ def _two_strides(
     "Any leading dimensions as members and rows, without a copy where two strides can say where each row begins."
     if x.stride(-1) != 1 and x.shape[-1] > 1: x = x.contiguous()
     dims = []                                                     # sizes and strides, merged where one goes on in the next
-    for size, stride in zip(x.shape[:-1], x.stride()):
+    for size, stride in zip(x.shape[:-1], x.stride()[:-1], strict=True):
         if dims and dims[-1][1] == size * stride: dims[-1] = (dims[-1][0] * size, stride)
         elif size > 1: dims.append((size, stride))
     if len(dims) > 2: return _two_strides(x.contiguous())
@@ -502,8 +502,8 @@ extern "C" __global__ void __launch_bounds__(256) husai_batch_apply(float* value
 """
 batch_kernels = tuple(Kernel(f"husai_batch_{name}", (words, numbers, _counting, _batch, _cutting), "") for name in ("hist", "scan", "apply"))
 
-# %% ../nbs/11_selection.ipynb #7e1cdacd
-class Kept(NamedTuple):
+# %% ../nbs/11_selection.ipynb #98fb3e54
+class Selected(NamedTuple):
     "What BatchTopK keeps."
     values: Tensor   # `[S, B, room]` float32, descending, 0 where nothing is
     indices: Tensor  # `[S, B, room]` int32, -1 where nothing is
@@ -516,10 +516,11 @@ def launch_batch_topk(
     x: Tensor,         # `[S, B, width]`, float32 or bfloat16, with any strides
     k: int,            # kept of each row on average: `k * B` of a member
     room: int,         # k to the width, at most `most`: how many a row can have
-) -> Kept:
+) -> Selected:
     "The positive ones among the `k * B` largest entries of each member; of equals the lowest row, then the lowest column, is kept. NaN counts as largest."
     members, B, width = x.shape
-    if not 1 <= k <= room: raise ValueError(f"room must be at least k, and k at least 1; got k = {k}, room = {room}")
+    if not 1 <= k <= room <= min(width, most):
+        raise ValueError(f"1 <= k <= room <= {min(width, most)} must hold (the width, at most {most}); got k = {k}, room = {room}")
     if B * width >= 2**32: raise ValueError(f"a member's batch has at most 2^32 - 1 entries, got {B} rows of {width}; split the batch")
     values, indices = launch_topk(launch, x, room)
     state = torch.zeros(members, 4, dtype=torch.int64, device=x.device)
@@ -527,14 +528,14 @@ def launch_batch_topk(
     histograms = torch.zeros(members, 2048, dtype=torch.int32, device=x.device)
     count = torch.zeros(members, B, dtype=torch.int32, device=x.device)
     cut = torch.zeros(1, dtype=torch.int32, device=x.device)
-    if not values.numel(): return Kept(values, indices, count, cut)
+    if not values.numel(): return Selected(values, indices, count, cut)
     hist, scan, apply = batch_kernels
     for shift in (53, 42, 31, 20, 9, -2):
         args = values, indices, np.int64(B * room), np.int32(room), np.int32(width), np.int32(shift), state, histograms
         launch(hist, (min(256, -(-B * room // 4096)), members), 512, 4 * 2048, *args)
         launch(scan, (members, 1), 512, 64, np.int32(shift), state, histograms)
     launch(apply, (members * B, 1), min(256, -(-room // 32) * 32), 0, values, indices, np.int32(room), np.int32(width), np.int64(B), state, count, cut)
-    return Kept(values, indices, count, cut)
+    return Selected(values, indices, count, cut)
 
 # %% ../nbs/11_selection.ipynb #2bd3798f
 def selection_kernels() -> list[Kernel]:
