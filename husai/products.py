@@ -7,7 +7,7 @@ __all__ = ['pieces', 'listed', 'decode', 'warp_sums', 'slopes', 'tiles', 'gradie
            'slopes_kernel', 'launch_slopes', 'ByLatent', 'by_latent', 'gradients_kernels', 'launch_gradients',
            'products_kernels']
 
-# %% ../nbs/12_products.ipynb #2dc61e7c
+# %% ../nbs/12_products.ipynb #ab2dcb9a
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from .selection import loads, numbers, words
 from .shim import Kernel
 
-# %% ../nbs/12_products.ipynb #a291ae8b
+# %% ../nbs/12_products.ipynb #25ffe0b4
 pieces = r"""
 template <int dtype, int N> struct Piece {              // N == Vector<dtype>::N
     typedef uint4 Bits;
@@ -48,7 +48,7 @@ template <int dtype, int N> DI void store(void* out, i64 at, const float* v) {
 }
 """
 
-# %% ../nbs/12_products.ipynb #f7c45198
+# %% ../nbs/12_products.ipynb #a5fa08c0
 _names = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
@@ -69,7 +69,7 @@ def _columns(d: int, n: int) -> tuple[int, int]:
     blocks = -(-d // (256 * n))
     return -(-d // (32 * n * blocks)) * 32, blocks
 
-# %% ../nbs/12_products.ipynb #d8bd25c9
+# %% ../nbs/12_products.ipynb #cee2dd76
 _stretch = 256
 listed = f"#define STRETCH {_stretch}" + r"""
 struct Listed { int latent[STRETCH]; float value[STRETCH]; int n; };
@@ -92,7 +92,7 @@ DI void read_list(Listed* list, const int* indices, const float* values, int n, 
 }
 """
 
-# %% ../nbs/12_products.ipynb #3bbd020e
+# %% ../nbs/12_products.ipynb #ff6db802
 decode = r"""
 template <int weights, int result, int N>
 DI void decode(const float* __restrict__ values, const int* __restrict__ indices, const void* __restrict__ W,
@@ -132,7 +132,7 @@ DI void decode(const float* __restrict__ values, const int* __restrict__ indices
 }
 """
 
-# %% ../nbs/12_products.ipynb #74d43037
+# %% ../nbs/12_products.ipynb #a58d7bad
 _decode_kernels = r"""
 #define DECODE(weights, result, N)                                                                             \
     extern "C" __global__ void __launch_bounds__(256) husai_decode_##weights##_##result##_##N(                 \
@@ -158,7 +158,7 @@ def decode_kernel(
     _pair("a result", weights, result)
     return _kernel((listed, decode, _decode_kernels), "DECODE", weights, result, n)
 
-# %% ../nbs/12_products.ipynb #8a032dce
+# %% ../nbs/12_products.ipynb #545f306f
 def _shapes(indices: Tensor, m: int, d: int, **entries: Tensor) -> tuple[int, int, int]:
     "S, B and k, after a look at what all kernels ask for."
     if indices.dim() != 3 or indices.dtype != torch.int32:
@@ -183,7 +183,7 @@ def _one_device(*tensors: Tensor | None) -> None:
     devices = {str(t.device) for t in tensors if t is not None}
     if len(devices) > 1: raise ValueError(f"all tensors must be on one device, got {sorted(devices)}; move them")
 
-# %% ../nbs/12_products.ipynb #76aed54b
+# %% ../nbs/12_products.ipynb #f0e09f98
 def launch_decode(
     launch: Callable,          # (kernel, grid, threads, shared bytes, *arguments), as from `husai.shim.on_cpu`
     values: Tensor,            # `[S, B, k]` float32
@@ -209,7 +209,7 @@ def launch_decode(
            np.int32(B), np.int32(k), np.int32(m), np.int32(d))
     return out
 
-# %% ../nbs/12_products.ipynb #2baea0c3
+# %% ../nbs/12_products.ipynb #5596a5b5
 warp_sums = r"""
 template <int many> DI void warp_sums(float* sum) {                  // of several numbers: each thread gets the sum over its warp
 #pragma unroll
@@ -219,7 +219,7 @@ template <int many> DI void warp_sums(float* sum) {                  // of sever
 }
 """
 
-# %% ../nbs/12_products.ipynb #877c23d7
+# %% ../nbs/12_products.ipynb #5f5a41d4
 _slice = 4096
 slopes = f"#define SLICE {_slice}" + r"""
 template <int weights, int rows, int N>
@@ -262,7 +262,7 @@ DI void slopes(const void* __restrict__ g, i64 g_member, const int* __restrict__
 }
 """
 
-# %% ../nbs/12_products.ipynb #b3f8f0a3
+# %% ../nbs/12_products.ipynb #3f6192bb
 _slopes_kernels = r"""
 #define SLOPES(weights, rows, N)                                                                               \
     extern "C" __global__ void __launch_bounds__(256) husai_slopes_##weights##_##rows##_##N(                   \
@@ -280,7 +280,7 @@ def slopes_kernel(
     _pair("g", weights, rows)
     return _kernel((warp_sums, slopes, _slopes_kernels), "SLOPES", weights, rows, n)
 
-# %% ../nbs/12_products.ipynb #63894a4d
+# %% ../nbs/12_products.ipynb #8fb618a7
 def _rows(t: Tensor, shape: tuple[int, int, int], name: str, n: int = 1) -> tuple[Tensor, np.int64]:
     "Rows `[S, B, d]` or, for all members, `[B, d]`, as kernels read them `n` at a time, and how many elements two members are apart."
     if t.shape not in (shape, shape[1:]): raise ValueError(f"{name} must be {list(shape)}, or {list(shape[1:])} for all members, got {list(t.shape)}")
@@ -310,7 +310,7 @@ def launch_slopes(
     launch(kernel, (S * B, 1), 128, 4 * min(d, _slice), g, g_member, indices.contiguous(), W, out, np.int32(B), np.int32(k), np.int32(m), np.int32(d))
     return out
 
-# %% ../nbs/12_products.ipynb #8132010f
+# %% ../nbs/12_products.ipynb #d316e1c3
 class ByLatent(NamedTuple):
     "All entries of lists, sorted by member, latent, and place."
     entries: Tensor  # `[n]` int64, where each is in the flat lists
@@ -329,7 +329,7 @@ def by_latent(
     every = torch.arange(n_latents + 1, dtype=torch.int32, device=indices.device)
     return ByLatent(entries, latents, torch.searchsorted(latents, every, out_int32=True))
 
-# %% ../nbs/12_products.ipynb #e1afdd43
+# %% ../nbs/12_products.ipynb #9321ab80
 _tile = 128
 tiles = f"#define TILE {_tile}" + r"""
 struct Tile { i64 g_row[TILE], x_row[TILE]; int latent[TILE + 2]; float value[TILE], d_pre[TILE]; };   // latent: from the entry before on
@@ -350,17 +350,16 @@ DI void read_tile(Tile* tile, const i64* entries, const int* latents, int begin,
 }
 template <int both, int N>
 DI void write_run(Sums to, i64 row, int d, int column, float* dec, float* enc, float* bias) {        // and begin the next with zeros
-#pragma unroll
-    for (int e = 0; e < N; ++e) {
-        to.W_dec[row * d + column + e] = dec[e]; dec[e] = 0.f;
-        if (both) { to.W_enc[row * d + column + e] = enc[e]; enc[e] = 0.f; }
-    }
+    store<f32, N>(to.W_dec, row * d + column, dec);
+    if (both) store<f32, N>(to.W_enc, row * d + column, enc);
     if (both && column == 0) to.b_enc[row] = *bias;
+#pragma unroll
+    for (int e = 0; e < N; ++e) dec[e] = enc[e] = 0.f;
     *bias = 0.f;
 }
 """
 
-# %% ../nbs/12_products.ipynb #f4e4429c
+# %% ../nbs/12_products.ipynb #679e6904
 gradients = r"""
 template <int rows, int both, int N>
 DI void gradients(const i64* entries, const int* latents, const int* starts, int n_latents, const float* values,
@@ -398,7 +397,7 @@ DI void gradients(const i64* entries, const int* latents, const int* starts, int
             }
             const int latent = tile->latent[q + 1], next = tile->latent[q + 2];
             if (next == latent && q < n - 1) continue;
-            const bool cut = began_before || next == latent;
+            const bool cut = began_before || next == latent;         // it began before: slot 0, else 1
             write_run<both, N>(cut ? part : whole, cut ? blockIdx.x * 2 + !began_before : latent, d, column, dec, enc, &bias);
             began_before = false;
         }
@@ -406,28 +405,36 @@ DI void gradients(const i64* entries, const int* latents, const int* starts, int
 }
 """
 
-# %% ../nbs/12_products.ipynb #af412f95
+# %% ../nbs/12_products.ipynb #e4a1981f
 joins = r"""
-DI float joined(const float* part, i64 first, i64 last, int d, int column) {
-    float sum = part[(first * 2 + 1) * d + column];
-    for (i64 tile = first + 1; tile <= last; ++tile) sum += part[tile * 2 * d + column];
-    return sum;
+template <int N> DI void join_row(float* out, const float* part, i64 latent, int first, int last, int d) {
+    typedef Piece<f32, N> P;
+    for (int c = threadIdx.x * N; c < d; c += blockDim.x * N) {
+        float sum[N];
+#pragma unroll
+        for (int e = 0; e < N; ++e) sum[e] = 0.f;
+#pragma unroll 4
+        for (int tile = first; tile <= last; ++tile) {
+            const typename P::Bits bits = P::load(part, (i64)(tile * 2 + (tile == first)) * d + c);   // where it begins slot 1, then 0
+#pragma unroll
+            for (int e = 0; e < N; ++e) sum[e] += P::get(bits, e);
+        }
+        store<f32, N>(out, latent * d + c, sum);
+    }
 }
-template <int both> DI void join(const int* __restrict__ starts, Sums whole, Sums part, int d) {
+template <int both, int N> DI void join(const int* __restrict__ starts, Sums whole, Sums part, int d) {
     const i64 latent = blockIdx.x;
     const int begin = starts[latent], end = starts[latent + 1];
-    const i64 first = begin / TILE, last = (end - 1) / TILE;
-    const bool silent = begin == end;
-    if (!silent && first == last) return;
-    for (int c = threadIdx.x; c < d; c += blockDim.x) {
-        whole.W_dec[latent * d + c] = silent ? 0.f : joined(part.W_dec, first, last, d, c);
-        if (both) whole.W_enc[latent * d + c] = silent ? 0.f : joined(part.W_enc, first, last, d, c);
-    }
-    if (both && threadIdx.x == 0) whole.b_enc[latent] = silent ? 0.f : joined(part.b_enc, first, last, 1, 0);
+    const int first = begin / TILE, last = begin == end ? first - 1 : (end - 1) / TILE;      // no entries: no parts to add to zero
+    if (first == last) return;                                                             // a whole run: it is written
+    join_row<N>(whole.W_dec, part.W_dec, latent, first, last, d);
+    if (!both) return;
+    join_row<N>(whole.W_enc, part.W_enc, latent, first, last, d);
+    join_row<1>(whole.b_enc, part.b_enc, latent, first, last, 1);
 }
 """
 
-# %% ../nbs/12_products.ipynb #c1b5dc0a
+# %% ../nbs/12_products.ipynb #f3c59488
 _gradients_kernels = r"""
 #define SUMS Sums whole = {dW_dec, dW_enc, db_enc}, part = {part_dec, part_enc, part_bias}
 #define GRADIENTS(rows, both, N)                                                                               \
@@ -437,10 +444,10 @@ _gradients_kernels = r"""
         float* db_enc, float* part_dec, float* part_enc, float* part_bias, int B, int k, int d) {              \
         SHARED(memory); SUMS; gradients<rows, both, N>(entries, latents, starts, n_latents, values,            \
         g, g_member, d_pre, x, x_member, whole, part, B, k, d, memory); }
-#define GRADIENTS_JOIN(both)                                                                                   \
-    extern "C" __global__ void __launch_bounds__(256) husai_gradients_join_##both(const int* starts, float* dW_dec, \
-        float* dW_enc, float* db_enc, float* part_dec, float* part_enc, float* part_bias, int d) {             \
-        SUMS; join<both>(starts, whole, part, d); }
+#define GRADIENTS_JOIN(both, N)                                                                                \
+    extern "C" __global__ void __launch_bounds__(256) husai_gradients_join_##both##_##N(                       \
+        const int* starts, float* dW_dec, float* dW_enc, float* db_enc,                                        \
+        float* part_dec, float* part_enc, float* part_bias, int d) { SUMS; join<both, N>(starts, whole, part, d); }
 """
 _tile_bytes = _tile * (2 * 8 + 2 * 4) + (_tile + 2) * 4
 
@@ -448,14 +455,14 @@ _tile_bytes = _tile * (2 * 8 + 2 * 4) + (_tile + 2) * 4
 def gradients_kernels(
     rows: torch.dtype,  # of g and x
     both: bool,         # matrices, or only the decoder's
-    n: int,             # elements a thread handles at a time: 16 bytes of rows, or 1
+    d: int,             # columns
 ) -> tuple[Kernel, Kernel]:
     "The two kernels of `launch_gradients`: sums within tiles, and the joining of runs that were cut."
     if rows not in _names: raise ValueError(f"there is no kernel for g in {rows}: float32 or bfloat16; convert it")
     parts = (tiles, gradients, joins, _gradients_kernels)
-    return _kernel(parts, "GRADIENTS", rows, int(both), n), _kernel(parts, "GRADIENTS_JOIN", int(both))
+    return _kernel(parts, "GRADIENTS", rows, int(both), _at_once(d, rows)), _kernel(parts, "GRADIENTS_JOIN", int(both), _at_once(d, torch.float32))
 
-# %% ../nbs/12_products.ipynb #2e6f2aae
+# %% ../nbs/12_products.ipynb #b0748bfa
 def launch_gradients(
     launch: Callable,              # (kernel, grid, threads, shared bytes, *arguments)
     indices: Tensor,               # `[S, B, k]` int32; outside of 0 to m - 1: padding
@@ -472,7 +479,7 @@ def launch_gradients(
     S, B, k = _shapes(indices, m, d, values=values, **({"d_pre": d_pre} if both else {}))
     if both and x.dtype != g.dtype: raise ValueError(f"x must have the dtype of g, {g.dtype}, got {x.dtype}; convert one of them")
     n = _at_once(d, g.dtype)
-    kernel, joining = gradients_kernels(g.dtype, both, n)
+    kernel, joining = gradients_kernels(g.dtype, both, d)
     (g, g_member), (x, x_member) = _rows(g, (S, B, d), "g", n), _rows(x, (S, B, d), "x", n) if both else (None, np.int64(0))
     _one_device(indices, values, g, d_pre, x)
     def three(new, *rows): return [new(*rows, *c, device=indices.device) if made else None for c, made in (((d,), True), ((d,), both), ((), both))]
@@ -485,10 +492,10 @@ def launch_gradients(
     launch(joining, (S * m, 1), 64, 0, starts, *sums, *parts, np.int32(d))
     return tuple(sums)
 
-# %% ../nbs/12_products.ipynb #cb75824b
+# %% ../nbs/12_products.ipynb #4a4f476d
 def products_kernels() -> list[Kernel]:
     "Every kernel of this notebook."
     wide = {dtype: 16 // dtype.itemsize for dtype in _names}
     pairs = [(w, o, n) for w, o in _pairs for n in (wide[w], 1)]
-    grads = [k for rows in _names for both in (False, True) for n in (wide[rows], 1) for k in gradients_kernels(rows, both, n)]
+    grads = [k for rows in _names for both in (False, True) for d in (8, 1) for k in gradients_kernels(rows, both, d)]
     return [*(decode_kernel(*p) for p in pairs), *(slopes_kernel(*p) for p in pairs), *dict.fromkeys(grads)]
