@@ -381,13 +381,13 @@ def exact_kernel(
     "The same by the fallback alone, with 512 threads: to test it, and to see what it costs."
     return topk_kernel(dtype, 512, 8, 1)._replace(name=f"husai_topk_exact_{dtype}", line=f"EXACT({dtype})")
 
-# %% ../nbs/11_selection.ipynb #bc25f44e
+# %% ../nbs/11_selection.ipynb #b94d48b3
 def topk_shape(
     width: int,  # of a row
     k: int,
     dtype: str,  # "f32" or "bf16"; both take the same, until a measurement says otherwise
 ) -> tuple[int, int, int]:  # threads, vectors, groups
-    "Which kernel takes rows like these. With k up to half of `threads * groups` a row is as a rule read once."
+    "Which kernel takes rows like these. With k up to half of `threads * groups` (900 in rows of several chunks) a row is as a rule read once."
     threads, vectors = (128, 4) if width <= 4096 and k <= 64 else (256, 8) if width <= 16384 and k <= 128 else (512, 8)
     return (threads, vectors, 1) if 2 * k <= threads else (512, 8, 4)
 
