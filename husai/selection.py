@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['words', 'numbers', 'loads', 'most', 'batch_kernels', 'topk_kernel', 'exact_kernel', 'topk_shape', 'launch_topk',
-           'Selected', 'launch_batch_topk', 'selection_kernels']
+           'Selected', 'launch_batch_topk', 'selection_kernels', 'edge_rows']
 
 # %% ../nbs/11_selection.ipynb #594ea459
 from collections.abc import Callable
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .provenance import generator
 from .shim import Kernel
 
 # %% ../nbs/11_selection.ipynb #ca546743
@@ -542,3 +543,19 @@ def selection_kernels() -> list[Kernel]:
     "Every kernel of this notebook."
     shapes = [(128, 4, 1), (256, 4, 1), (256, 8, 1), (512, 4, 1), (512, 8, 1), (512, 8, 4)]
     return [*(topk_kernel(dtype, *shape) for dtype in ("f32", "bf16") for shape in shapes), exact_kernel("f32"), exact_kernel("bf16"), *batch_kernels]
+
+# %% ../nbs/11_selection.ipynb #dc4ccb25
+def edge_rows(
+    width: int,
+) -> Tensor:  # `[19, width]` float32
+    "Rows that are hard to select from."
+    g, at, inf, nan = generator("selection", "edge rows", width), torch.arange(width), float("inf"), float("nan")
+    def n(): return torch.randn(width, generator=g)
+    mixed, few, block = n(), torch.full((width,), -inf), n()
+    mixed[[i % width for i in (7, width - 1, 9, 10)]] = torch.tensor([nan, nan, inf, -inf])
+    few[:10] = 1.
+    block[width // 2:width // 2 + 100] += 50
+    return torch.stack([
+        n(), n().clamp_min(2.), n().relu(), (n() - 3.3).relu(), torch.zeros(width), torch.full((width,), -3.5), torch.randint(-3, 4, (width,), generator=g).float(),
+        n().sort().values, n().sort(descending=True).values, n() * 1e-41, torch.full((width,), -inf), torch.full((width,), nan), torch.full((width,), inf),
+        torch.where(at % 2 == 0, 0., -0.), -torch.rand(width, generator=g), mixed, few, block, n() * torch.exp(3 * n())])
