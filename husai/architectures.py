@@ -173,7 +173,7 @@ def kept(members: Member, x: Tensor, select) -> tuple[Tensor, Tensor, Tensor]:  
     return _anew(members, x, values, indices) if settings.get("bf16") else values, indices, pre
 
 # %% ../nbs/18_architectures.ipynb #8b72cda9
-def _squares(r: Tensor) -> Tensor: return torch.linalg.vector_norm(r, dim=(1, 2), dtype=torch.float64).square()  # [S, B, d] -> [S]
+def _squares(r: Tensor) -> Tensor: return torch.linalg.vector_norm(r, dim=(1, 2), dtype=torch.float64).square().to(r.dtype)  # [S, B, d] -> [S], infinite where it is too large for r's type
 
 
 def revived(members: Member, x: Tensor, r: Tensor, pre: Tensor) -> tuple[Tensor, tuple]:  # the loss [S], and gradients of W_dec and W_enc [S, m, d] and of b_enc [S, m]
