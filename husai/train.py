@@ -542,7 +542,7 @@ def train_bank(
     *,
     log_every: int = 50,             # steps between rows of the log
     n_snapshots: int = 12,           # decoders kept along the way, log-spaced, first and last included; 0 for none
-    cores: int | None = None,        # members trained side by side; as many as PyTorch has threads when None
+    cores: int | None = None,        # members trained side by side; as many as PyTorch has threads when None; of no account where all learn at once
     checkpoint: str | Path | None = None,  # file to resume from if it is there, and to save to; delete it when the bank is saved
     checkpoint_every: float = 60.,   # seconds
     trackers: list | None = None,    # one for each member, see `husai.tracking`; whoever made them calls their `finish`
