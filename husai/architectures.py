@@ -24,7 +24,7 @@ from husai.codes import (
     topk_codes,
 )
 from .codes import decode as add_decoded
-from .sae import Architecture, Loss, Member, backward, reconstruct, revive, runs
+from .sae import Architecture, Loss, Member, backward, ranges, reconstruct, revive
 
 # %% ../nbs/18_architectures.ipynb #db886956
 def _not_negative(name: str, values: list) -> None:
@@ -135,7 +135,7 @@ def largest(members: Member, pre: Tensor) -> tuple[Tensor, Tensor]:  # pre [S, B
     "The positive ones of each input's k largest."
     k = members.sparsity
     values, indices = kernels.topk(pre, max(k), relu=True)
-    for run in runs(range(len(k)), k.__getitem__):
+    for run in ranges(range(len(k)), k.__getitem__):
         values[run.start:run.stop, :, k[run.start]:], indices[run.start:run.stop, :, k[run.start]:] = 0, -1
     return values, indices
 
@@ -145,7 +145,7 @@ def largest_of_batch(members: Member, pre: Tensor) -> tuple[Tensor, Tensor]:  # 
     k, m = members.sparsity, pre.shape[-1]
     room, old = min(m, max(64, 4 * max(k))), members.state["threshold"]
     while True:
-        parts = [kernels.batch_topk(pre[run.start:run.stop], k[run.start], room) for run in runs(range(len(k)), k.__getitem__)]
+        parts = [kernels.batch_topk(pre[run.start:run.stop], k[run.start], room) for run in ranges(range(len(k)), k.__getitem__)]
         values, indices, cut = (torch.cat(part) for part in zip(*parts, strict=True))
         if room == m or not int(cut.sum()): break
         room = min(m, 4 * room)

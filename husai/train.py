@@ -34,7 +34,7 @@ from torch.optim.adam import adam
 from .codes import Room, loops_for, project_rows, unit_rows
 from .feeds import Recipe, digest, feed_for, is_number, lr_factor, snapshot_steps
 from .provenance import check_place, generator, load_tensors, plain, save_tensors, stable_hash
-from .sae import Loss, Member, SAEBank, lay_out, runs
+from .sae import Loss, Member, SAEBank, lay_out, ranges
 from .store import is_whole
 
 # %% ../nbs/22_train.ipynb #a2435957
@@ -242,14 +242,14 @@ most_at_once = 2**29  # pre-activations
 
 def _groups(t: Trainer) -> list[range]:
     "The members that still train, in groups that go at once."
-    return runs([i for i in range(len(t.bank)) if i not in t.stopped], most=max(1, most_at_once // (t.feed.size * t.bank.width)))
+    return ranges([i for i in range(len(t.bank)) if i not in t.stopped], most=max(1, most_at_once // (t.feed.size * t.bank.width)))
 
 
 def _update(t: Trainer, grads: list[Tensor], first: int, members: list[int], factor: float) -> None:
     "One step of Adam for `members`, from gradients `[S, ...]` that begin with member `first`'s."
     m, lr = t.moments, t.bank.lr
     for rate in sorted({lr[i] for i in members}):
-        spans = [slice(run.start, run.stop) for run in runs([i for i in members if lr[i] == rate])]
+        spans = [slice(run.start, run.stop) for run in ranges([i for i in members if lr[i] == rate])]
         own = [g[s.start - first:s.stop - first] for s in spans for g in grads]
         weights, mean, square = ([stack[name][s] for s in spans for name in m.names] for stack in (m.weights, m.mean, m.square))
         _adam([weights, own, mean, square, [], [count for s in spans for count in m.count[s.start]]], rate * factor, t.recipe)
@@ -293,7 +293,7 @@ def bank_step(
         for name, v in held.items(): v[at] = before[name][at]
         t.stop(mine[at], step, _why(x[at] if x.ndim == 3 else x, numbers[at][0]))
     _update(t, grads, mine.start, well, lr_factor(step, recipe.steps, recipe.warmup, recipe.decay))
-    for run in runs(well):
+    for run in ranges(well):
         rows, start = (None if w is None else w[run.start:run.stop].flatten(0, 1) for w in (bank.W_dec.data, t.anchor))
         if recipe.decoder == "unit": unit_rows(rows)
         if recipe.decoder == "soft": hold_cosine(rows, start)
