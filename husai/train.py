@@ -144,7 +144,7 @@ def learns_together(bank: SAEBank) -> bool:
 
 
 class Trainer:
-    "The state of a run; see `train_bank`. By hand: `train_step` and `train_segment`."
+    "The state of a run; see `train_bank`. By hand: `train_step` and `train_segment`, or `bank_step` and `train_together`."
     def __init__(self, bank: SAEBank, data, recipe: Recipe, log_every: int = 50, n_snapshots: int = 12, cores: int | None = None):
         if not is_whole(log_every, 1): raise ValueError(f"log_every must be a whole number of at least 1, got {log_every!r}")
         if not (cores is None or is_whole(cores, 1)): raise ValueError(f"cores must be a whole number of at least 1 or None, got {cores!r}")
@@ -162,7 +162,7 @@ class Trainer:
         self.wanted, self.snapshots = snapshot_steps(recipe.steps, n_snapshots), []
         self.rows = [[] for _ in bank.seeds]
         self.sums = [[0., 0., 0] for _ in bank.seeds]  # loss, error and steps since the last row
-        self.together = learns_together(bank)
+        self.together, self.dead = learns_together(bank), bank.dead.sum(1).tolist()  # how many, so that nobody has to ask the device
         self.cores = 1 if self.together else min(cores or torch.get_num_threads(), len(bank))
         self.intra = cores if cores and len(bank) == 1 else 1  # threads of PyTorch's own within a product
         self.processes, self.own = [], []
@@ -303,7 +303,7 @@ def bank_step(
 # %% ../nbs/22_train.ipynb #325afd90
 def train_together(t: Trainer, begin: int, end: int) -> None:
     "Steps `begin` to `end` of all members that have not stopped."
-    t.dead = t.bank.dead.sum(1).tolist()  # how many, so that nobody has to ask the device; after a resampling up to as many
+    t.dead = t.bank.dead.sum(1).tolist()  # after a resampling up to as many
     for step in range(begin, end):
         groups = _groups(t)
         for mine in groups:
