@@ -136,13 +136,24 @@ class TensorFeed:
         self.apart, self.bad = True, bad.any(-1).expand(S).tolist()  # whether processes can read it each for itself; members whose data cannot be trained on
         if all(self.bad): raise ValueError(f"the inputs hold NaN or infinite values in {int(bad.sum())} rows, first row {int(bad.nonzero()[0][-1])}; find out where they come from")
         self.x, (self.variance, self.square) = x.to(bank.b_dec), (v.expand(S) for v in _moments(x))
-        self.order = [Shuffle(x.shape[-2], recipe.batch, seed) for seed in _order_seeds(bank, recipe)]
+        self.size, self.order = recipe.batch, [Shuffle(x.shape[-2], recipe.batch, seed) for seed in _order_seeds(bank, recipe)]
+        self.one_for_all, self.rows = self.x.ndim == 2 and recipe.data_order == "shared", (-1, None)
 
     def prepare(self, begin: int, end: int) -> int: return end  # the step up to which batches can be asked for
 
     def batch(self, i: int, step: int, room: Room) -> Tensor:
         x, rows = self.x if self.x.ndim == 2 else self.x[i], self.order[i](step).to(self.x.device)
         return torch.index_select(x, 0, rows, out=room("inputs", len(rows), x.shape[1]))
+
+    def fetch(self, step: int) -> None:
+        rows = torch.stack([order(step) for order in self.order[:1 if self.one_for_all else None]])
+        self.rows = step, rows.pin_memory().to(self.x.device, non_blocking=True) if self.x.is_cuda else rows
+
+    def several(self, members: range, step: int) -> Tensor:
+        if self.rows[0] != step: self.fetch(step)
+        if self.one_for_all: return self.x[self.rows[1][0]]
+        rows = self.rows[1][members.start:members.stop]
+        return self.x[rows] if self.x.ndim == 2 else self.x[torch.arange(members.start, members.stop, device=rows.device)[:, None], rows]
 
     def fingerprint(self) -> str:
         "A hash of shape and all numbers, taken once."
@@ -160,7 +171,7 @@ class StoreFeed:
         if store.d != d: raise ValueError(f"the store holds inputs of dimension {store.d}, the bank's are {d}")
         self.store, self.bad, self.like, self.shared, self.ready, self.size = store, [False] * S, bank.b_dec, recipe.data_order == "shared", {}, recipe.batch
         self.steps = max(1, 2**20 // (recipe.batch * d))  # whose rows are gathered at once: 4 MB of float32, or a batch
-        self.apart = not self.shared
+        self.apart, self.rooms = not self.shared, [Room(bank.b_dec) for _ in bank.seeds]  # of each member, where several are asked for
         self.variance = torch.full((S,), float(store.variance), dtype=torch.float64)
         self.square = self.variance + torch.as_tensor(store.mean).double().square().mean()
         seeds = _order_seeds(bank, recipe)
@@ -180,6 +191,12 @@ class StoreFeed:
             rows = self.steps * self.size
             room.gathered = self.order[i], k, self.order[i].rows(k * rows, (k + 1) * rows).to(self.like)
         return room.gathered[2][at * self.size:][:self.size]
+
+    def fetch(self, step: int) -> None:
+        for i, room in enumerate(() if self.shared else self.rooms): self.batch(i, step, room)
+
+    def several(self, members: range, step: int) -> Tensor:
+        return self.ready[step] if self.shared else torch.stack([self.batch(i, step, self.rooms[i]) for i in members])
 
     def fingerprint(self) -> str:
         "A hash of the checksums that the index holds; whether the shards still have them is for `Store.verify` to say."
@@ -207,7 +224,11 @@ class IteratorFeed:
         if not n: self.variance, self.square = (v.expand(len(self.bad)) for v in _moments(x))
         self.x, self.at = x.to(self.like), n
 
+    @property
+    def size(self) -> int: return len(self.x)
     def batch(self, i: int, step: int, room: Room) -> Tensor: return self.x
+    def fetch(self, step: int) -> None: pass
+    def several(self, members: range, step: int) -> Tensor: return self.x
     def fingerprint(self) -> str: return "iterator"
 
 # %% ../nbs/21_feeds.ipynb #7a4723a7
