@@ -137,12 +137,12 @@ class Training(NamedTuple):
     snapshots: Tensor       # `[T, S, m, d]` decoders
     stopped: dict           # member -> why it stopped; its weights (finite) and state are those before the step that failed
 
-# %% ../nbs/22_train.ipynb #8001f3a2
+# %% ../nbs/22_train.ipynb #3d6ab5da
 def learns_together(bank: SAEBank) -> bool:
     "Whether all members are trained in one step: on CUDA, where the architecture can say their losses at once."
     return bank.b_dec.is_cuda and bank.b_dec.dtype == torch.float32 and "losses" in vars(type(bank.architecture))
 
-
+# %% ../nbs/22_train.ipynb #8001f3a2
 class Trainer:
     "The state of a run; see `train_bank`. By hand: `train_step` and `train_segment`, or `bank_step` and `train_together`."
     def __init__(self, bank: SAEBank, data, recipe: Recipe, log_every: int = 50, n_snapshots: int = 12, cores: int | None = None):
