@@ -5,7 +5,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help study report test lab site publish readme anchor consensus recipes tasks latents circuits ladder panel peers benchmark matching-benchmark cuda coverage
+.PHONY: help study report test lab site publish readme anchor consensus recipes tasks latents circuits ladder panel peers benchmark matching-benchmark kernel-benchmark gpu-wheels cuda coverage
 help:
 	@echo "make study    run the quick study and render its report (minutes on two CPU cores)"
 	@echo "make test     every check: export, notebooks, lint, a tiny study"
@@ -21,6 +21,8 @@ help:
 	@echo "make matching-benchmark  pairing dictionaries of up to 32,768 latents, against SciPy (a quarter of an hour)"
 	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some eight minutes)"
 	@echo "make cuda     banks trained and dictionaries matched on the CPU and on a GPU: whether they come out alike, and what it costs (a minute or two)"
+	@echo "make kernel-benchmark  the CUDA kernels on a GPU: are they right, and how fast, against PyTorch and sparsify (seven minutes; without a GPU a rehearsal of half a minute)"
+	@echo "make gpu-wheels  what python -m husai.kernels may want on a GPU machine that reaches no package index, into wheels/"
 	@echo "make circuits  what the features of the quick study's SAEs do in its model, and whether stable ones matter more (after make study; a quarter of an hour)"
 	@echo "make panel    what SAEs find in several models at three sites, beside every control (half an hour or so of CPU; goes on where it was stopped)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
@@ -43,6 +45,11 @@ $(SWEEPS): .venv/.study
 peers: .peers/.done
 benchmark: .peers/.done
 	@mkdir -p _runs/benchmark && papermill nbs/sweeps/bank_benchmark.ipynb _runs/benchmark/bank_benchmark.ipynb
+kernel-benchmark: .venv/.study
+	@mkdir -p _runs/kernels && papermill nbs/sweeps/kernel_benchmark.ipynb _runs/kernels/kernel_benchmark.ipynb
+GPU_PYTHON ?= 3.12
+gpu-wheels: .venv/.dev
+	@$(BIN)/pip download --quiet --no-deps --only-binary :all: --python-version $(GPU_PYTHON) --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --dest wheels -c constraints.txt safetensors eai-sparsify cuda-core && ls wheels
 matching-benchmark: .venv/.study
 	@mkdir -p _runs/matching && papermill nbs/sweeps/matching_benchmark.ipynb _runs/matching/matching_benchmark.ipynb
 readme: .venv/.dev

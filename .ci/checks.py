@@ -73,7 +73,7 @@ def light_modules_import_in_a_bare_core():
     "pandas, pyarrow, pydantic, numba, plotly, typer and the study's packages and CUDA's own stay out of the modules that a GPU machine imports."
     heavy = ["pandas", "pyarrow", "pydantic", "yaml", "numba", "plotly", "typer", "rich", "transformer_lens", "papermill", "fastcore", "nbdev", "execnb", "IPython", "cuda"]
     block = f"import sys; sys.modules.update(dict.fromkeys({heavy}))\n"
-    modules = ("provenance", "store", "codes", "sae", "architectures", "formats", "tracking", "feeds", "train", "assignment", "matching", "chance", "stability", "features", "clusters", "consensus", "sources", "pairs")
+    modules = ("provenance", "store", "shim", "selection", "products", "nvrtc", "kernels", "doctor", "codes", "sae", "architectures", "formats", "tracking", "feeds", "train", "assignment", "matching", "chance", "stability", "features", "clusters", "consensus", "sources", "pairs")
     shell(sys.executable, "-c", block + "import " + ", ".join(f"husai.{m}" for m in modules if (root / "husai" / f"{m}.py").exists()))
 
 
@@ -155,6 +155,11 @@ def notebook(path):
     return check
 
 
+def planted_bugs_are_caught():
+    "The slow cells of the kernels' notebooks: each builds wrong kernels, and the tests must see every one."
+    for name in ("11_selection", "12_products"): shell("nbdev_test", "--path", root / "nbs" / f"{name}.ipynb", "--n_workers", "0", "--do_print", "--flags", "slow")
+
+
 def run(check):
     since = time.monotonic()
     try: check()
@@ -165,7 +170,7 @@ def run(check):
 
 
 checks = [export_and_clean_change_nothing, imports_come_from_lower_floors, ruff_finds_nothing, readme_is_index, light_modules_import_in_a_bare_core,
-          requirements_are_locked, stored_models_are_there, wheel_carries_templates_and_studies]
+          requirements_are_locked, stored_models_are_there, wheel_carries_templates_and_studies, planted_bugs_are_caught]
 with ThreadPoolExecutor(2) as pool: outcomes = list(pool.map(run, [*checks, *map(notebook, [*library, root / "nbs" / "index.ipynb"])]))
 outcomes.append(run(tiny_study_makes_its_report))  # by itself: it has its own two workers and a time limit to keep
 print(f"{sum(outcomes)} passed, {len(outcomes) - sum(outcomes)} failed")

@@ -42,6 +42,7 @@ def target(
     return Target("ptx", f"compute_{max(k for k in known if k <= capability)}")
 
 # %% ../nbs/13_nvrtc.ipynb #44aaf717
+@cache
 def _core():
     try:
         import cuda.core as core
@@ -181,7 +182,8 @@ def launch(
 
 
 def _launch_on(index: int, stream: int, kernel: Kernel, grid: tuple, threads: int, shared: int, args: tuple) -> None:
-    core, here = _core(), _core().Device(index)
+    core = _core()
+    here = core.Device(index)
     here.set_current()
     words = [0 if a is None else a.data_ptr() if isinstance(a, Tensor) else a for a in args]
     core.launch(here.create_stream(_Stream(stream)), core.LaunchConfig(grid=grid, block=threads, shmem_size=shared), _loaded(kernel, index), *words)
