@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+COMMA := ,
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -73,7 +74,7 @@ endef
 	@python -W ignore -c "import importlib.metadata as m, torch; b = sum(f.locate().stat().st_size for d in m.distributions() if d.name.startswith(('torch', 'nvidia', 'triton')) for f in d.files or [] if f.locate().is_file()); print(f'PyTorch {torch.__version__}, {\"CUDA\" if torch.version.cuda else \"CPU\"} build, {b / 1e9:.1f} GB')"
 	@touch $@
 .venv/.study: .venv/.torch settings.ini setup.py
-	@$(PIP) -e '.[study]' && touch $@
+	@$(PIP) -e '.[study$(if $(wildcard /proc/driver/nvidia/version),$(COMMA)cuda)]' && touch $@
 .venv/.dev: .venv/.study
 	@echo "installing what the checks need" && $(PIP) -e '.[study,dev]' && touch $@
 
