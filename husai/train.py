@@ -250,8 +250,8 @@ def _update(t: Trainer, grads: list[Tensor], first: int, members: list[int], fac
     m, lr = t.moments, t.bank.lr
     for rate in sorted({lr[i] for i in members}):
         spans = [slice(run.start, run.stop) for run in ranges([i for i in members if lr[i] == rate])]
-        own = [g[s.start - first:s.stop - first] for s in spans for g in grads]
-        weights, mean, square = ([stack[name][s] for s in spans for name in m.names] for stack in (m.weights, m.mean, m.square))
+        own = [g[s.start - first:s.stop - first].reshape(-1) for s in spans for g in grads]  # flat: on CUDA all four lists must have equal strides, also where a size is 1
+        weights, mean, square = ([stack[name][s].view(-1) for s in spans for name in m.names] for stack in (m.weights, m.mean, m.square))
         _adam([weights, own, mean, square, [], [count for s in spans for count in m.count[s.start]]], rate * factor, t.recipe)
         for s in spans: m.count[s.start + 1:s.stop] = m.count[s.start]
 
