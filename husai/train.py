@@ -137,12 +137,12 @@ class Training(NamedTuple):
     snapshots: Tensor       # `[T, S, m, d]` decoders
     stopped: dict           # member -> why it stopped; its weights (finite) and state are those before the step that failed
 
-# %% ../nbs/22_train.ipynb #8001f3a2
+# %% ../nbs/22_train.ipynb #3d6ab5da
 def learns_together(bank: SAEBank) -> bool:
     "Whether all members are trained in one step: on CUDA, where the architecture can say their losses at once."
     return bank.b_dec.is_cuda and bank.b_dec.dtype == torch.float32 and "losses" in vars(type(bank.architecture))
 
-
+# %% ../nbs/22_train.ipynb #8001f3a2
 class Trainer:
     "The state of a run; see `train_bank`. By hand: `train_step` and `train_segment`, or `bank_step` and `train_together`."
     def __init__(self, bank: SAEBank, data, recipe: Recipe, log_every: int = 50, n_snapshots: int = 12, cores: int | None = None):
@@ -250,8 +250,8 @@ def _update(t: Trainer, grads: list[Tensor], first: int, members: list[int], fac
     m, lr = t.moments, t.bank.lr
     for rate in sorted({lr[i] for i in members}):
         spans = [slice(run.start, run.stop) for run in ranges([i for i in members if lr[i] == rate])]
-        own = [g[s.start - first:s.stop - first] for s in spans for g in grads]
-        weights, mean, square = ([stack[name][s] for s in spans for name in m.names] for stack in (m.weights, m.mean, m.square))
+        own = [g[s.start - first:s.stop - first].reshape(-1) for s in spans for g in grads]  # flat: on CUDA all four lists must have equal strides, also where a size is 1
+        weights, mean, square = ([stack[name][s].view(-1) for s in spans for name in m.names] for stack in (m.weights, m.mean, m.square))
         _adam([weights, own, mean, square, [], [count for s in spans for count in m.count[s.start]]], rate * factor, t.recipe)
         for s in spans: m.count[s.start + 1:s.stop] = m.count[s.start]
 
