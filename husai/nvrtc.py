@@ -39,14 +39,19 @@ def target(
     "What to compile for a GPU; raises `RuntimeError` for one that is too old."
     if capability < oldest: raise RuntimeError(f"kernels need a GPU of compute capability {oldest // 10}.{oldest % 10} or newer, this one has {capability // 10}.{capability % 10}")
     if capability in known: return Target("cubin", f"sm_{capability}")
-    return Target("ptx", f"compute_{max(k for k in known if k <= capability)}")
+    below = [k for k in known if k <= capability]
+    if not below: raise RuntimeError(f"this NVRTC knows only GPUs newer than this one of compute capability {capability // 10}.{capability % 10}: {known}; install an older PyTorch for CUDA")
+    return Target("ptx", f"compute_{max(below)}")
 
 # %% ../nbs/13_nvrtc.ipynb #44aaf717
 @cache
 def _core():
     try:
         import cuda.core as core
-    except ImportError as e: raise RuntimeError(f"cuda-core is not installed ({e}); pip install 'husai[cuda]'") from None
+    except ImportError as e:
+        if "cuda.bindings" not in str(e): raise RuntimeError(f"cuda-core is not installed ({e}); pip install 'husai[cuda]'") from None
+        major = (torch.version.cuda or "13").split(".")[0]  # PyTorch brings it from 2.11 on
+        raise RuntimeError(f"cuda-core needs cuda-bindings, which this PyTorch did not bring; pip install 'cuda-bindings=={major}.*'") from None
     if int(core.__version__.split(".")[0]) < 1: raise RuntimeError(f"cuda-core {core.__version__} is too old; pip install 'cuda-core>=1'")
     return core
 
@@ -76,13 +81,16 @@ class Built(NamedTuple):
     log: str  # with the resources of every kernel
 
 
+_options = dict(std="c++17", disable_warnings=True)
+
+
 def build(
     code: str,    # CUDA C++
     to: Target,
 ) -> Built:
     "Compile, without the cache; raises `RuntimeError` with the compiler's words."
     core, log = _core(), io.StringIO()
-    options = core.ProgramOptions(std="c++17", arch=to.arch, ptxas_options=["-v"] if to.kind == "cubin" else None, disable_warnings=True)
+    options = core.ProgramOptions(arch=to.arch, ptxas_options=["-v"] if to.kind == "cubin" else None, **_options)
     try: done = core.Program(code, "c++", options).compile(to.kind, logs=log)
     except Exception as e: raise RuntimeError(f"NVRTC could not compile for {to.arch}: {e}\n{log.getvalue()[-3000:]}") from None
     return Built(bytes(done.code), log.getvalue())
@@ -110,7 +118,7 @@ def cache_folder() -> Path:
 
 
 def _place(code: str, to: Target) -> Path:
-    key = hashlib.sha256("\0".join([code, *to, compiler_version()]).encode()).hexdigest()
+    key = hashlib.sha256("\0".join([code, *to, compiler_version(), repr(_options)]).encode()).hexdigest()
     return cache_folder() / f"{key[:40]}.{to.kind}"
 
 
@@ -177,7 +185,8 @@ def launch(
     *args,                  # tensors on one CUDA device (None: no memory), numbers as np.int32 and np.int64, as wide as the kernel takes them
 ) -> None:
     "Run a kernel on the current stream of the tensors' device; nothing is waited for."
-    device = next(a.device for a in args if isinstance(a, Tensor))
+    device = next((a.device for a in args if isinstance(a, Tensor)), torch.device("cpu"))
+    if device.type != "cuda": raise ValueError(f"a kernel is launched on tensors of a CUDA device, got {device}; on the CPU husai.shim runs it")
     with torch.cuda.device(device): _launch_on(device.index, torch.cuda.current_stream(device).cuda_stream, kernel, grid, threads, shared, args)
 
 
@@ -185,6 +194,7 @@ def _launch_on(index: int, stream: int, kernel: Kernel, grid: tuple, threads: in
     core = _core()
     here = core.Device(index)
     here.set_current()
+    stream = stream or 1  # the default stream by its name, which no setting of the bindings changes
     words = [0 if a is None else a.data_ptr() if isinstance(a, Tensor) else a for a in args]
     core.launch(here.create_stream(_Stream(stream)), core.LaunchConfig(grid=grid, block=threads, shmem_size=shared), _loaded(kernel, index), *words)
 
@@ -198,10 +208,13 @@ def obstacle(
 ) -> str | None:     # why kernels cannot run there; None: they can
     "Whether kernels run on a device, found out by running one, once in a process."
     import numpy as np
+    if torch.version.hip: return "it is not NVIDIA's"
+    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing(): raise RuntimeError("a CUDA graph is being captured, and husai's kernels have not run yet: run what is captured once before")
     try:
         x = torch.zeros(1, dtype=torch.int32, device=f"cuda:{index}")
         launch(_probe, (1, 1), 32, 0, x, np.int32(7))
         return None if int(x) == 7 else "a test kernel ran on it but wrote nothing"
+    except torch.OutOfMemoryError: raise
     except Exception as e: return " ".join(str(e).split()) or type(e).__name__  # the reason is returned, and said by whoever asked
 
 
