@@ -100,7 +100,7 @@ def wheel_carries_templates_and_studies():
 
 
 def stored_models_are_there():
-    "What they measure is checked in 40_progress, against what is kept with them and their rows of the tables; here, that make tasks and make recipes have stored them, for each task and both recipes, and nothing else."
+    "What they measure is checked in 41_progress, against what is kept with them and their rows of the tables; here, that make tasks and make recipes have stored them, for each task and both recipes, and nothing else."
     from husai.progress import load_run, stored_runs
     from husai.provenance import load_table
     from husai.tasks import TASKS
