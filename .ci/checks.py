@@ -73,7 +73,7 @@ def light_modules_import_in_a_bare_core():
     "pandas, pyarrow, pydantic, numba, plotly, typer and the study's packages and CUDA's own stay out of the modules that a GPU machine imports."
     heavy = ["pandas", "pyarrow", "pydantic", "yaml", "numba", "plotly", "typer", "rich", "transformer_lens", "papermill", "fastcore", "nbdev", "execnb", "IPython", "cuda"]
     block = f"import sys; sys.modules.update(dict.fromkeys({heavy}))\n"
-    modules = ("provenance", "store", "shim", "selection", "products", "nvrtc", "kernels", "doctor", "codes", "sae", "architectures", "formats", "tracking", "feeds", "train", "assignment", "matching", "chance", "stability", "features", "clusters", "consensus", "sources", "pairs")
+    modules = ("provenance", "store", "shim", "selection", "products", "nvrtc", "kernels", "doctor", "codes", "sae", "architectures", "formats", "tracking", "feeds", "updates", "train", "assignment", "matching", "chance", "stability", "features", "clusters", "consensus", "sources", "pairs")
     shell(sys.executable, "-c", block + "import " + ", ".join(f"husai.{m}" for m in modules if (root / "husai" / f"{m}.py").exists()))
 
 
