@@ -49,7 +49,7 @@ def _core():
     try:
         import cuda.core as core
     except ImportError as e:
-        if "cuda.bindings" not in str(e): raise RuntimeError(f"cuda-core is not installed ({e}); pip install 'husai[cuda]'") from None
+        if "bindings" not in str(e): raise RuntimeError(f"cuda-core is not installed ({e}); pip install 'husai[cuda]'") from None
         major = (torch.version.cuda or "13").split(".")[0]  # PyTorch brings it from 2.11 on
         raise RuntimeError(f"cuda-core needs cuda-bindings, which this PyTorch did not bring; pip install 'cuda-bindings=={major}.*'") from None
     if int(core.__version__.split(".")[0]) < 1: raise RuntimeError(f"cuda-core {core.__version__} is too old; pip install 'cuda-core>=1'")
