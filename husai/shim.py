@@ -54,7 +54,7 @@ namespace shim {
 enum State { RUN, BARRIER, WARP, DONE };
 struct Warp { uint64_t slot[2][32]; int arrived; };             // two sets of slots, so that the next exchange may begin while this one is read
 struct Fiber { void* sp; char* stack; State state; shim_dim3 tid; int lane; unsigned turn; };
-static const size_t STACK = 64 << 10;
+static const size_t STACK = 64 << 10, GUARD = 16 << 10;
 static std::vector<Fiber> fibers; static std::vector<Warp> warps; static std::vector<unsigned char> shared;
 static Fiber* current; static void* scheduler; static shim_dim3 bid, bdim, gdim;
 static void (*body)(void*); static void* body_arg;
@@ -81,8 +81,9 @@ static void run_block(int order) {
         if (waiting && waiting == live) {
             verdict = votes; waiting = votes = 0;
             for (auto& f : fibers) if (f.state == BARRIER) f.state = RUN;
-        } else if (!any && live) die("deadlock: a barrier or an exchange within a warp that not every thread comes to");
+        } else if (!any && live) { current = nullptr; die("deadlock: a barrier or an exchange within a warp that not every thread comes to"); }
     }
+    for (size_t i = shared.size() - GUARD; i < shared.size(); ++i) if (shared[i] != 0xA5) { current = nullptr; die("a write beyond shared memory"); }
 }
 static int barrier(int vote) { votes += vote != 0; ++waiting; current->state = BARRIER; give_up_processor(); return verdict; }
 """
@@ -154,7 +155,7 @@ static void call(void* p) {
 extern "C" void shim_launch(void* fn, unsigned gx, unsigned gy, unsigned threads, unsigned bytes, int order, int n, const long long* args) {
     using namespace shim;
     Call c = {fn, {}}; for (int i = 0; i < n; ++i) c.a[i] = args[i];
-    n_threads = threads; gdim = {gx, gy, 1}; bdim = {threads, 1, 1}; shared.assign(bytes ? bytes : 1, 0); rng = 88172645463325252ull + order;
+    n_threads = threads; gdim = {gx, gy, 1}; bdim = {threads, 1, 1}; shared.assign(bytes + GUARD, 0); rng = 88172645463325252ull + order;
     while ((int)fibers.size() < n_threads) {
         Fiber f = {}; f.stack = (char*)mmap(0, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         fibers.push_back(f);
@@ -162,7 +163,11 @@ extern "C" void shim_launch(void* fn, unsigned gx, unsigned gy, unsigned threads
     for (int i = (int)fibers.size(); i > n_threads; --i) { munmap(fibers.back().stack, STACK); fibers.pop_back(); }
     for (int i = 0; i < n_threads; ++i) { fibers[i].lane = i; fibers[i].tid = {(unsigned)i, 0, 0}; }
     warps.assign(n_threads / 32, Warp()); body = call; body_arg = &c;
-    for (unsigned y = 0; y < gy; ++y) for (unsigned x = 0; x < gx; ++x) { bid = {x, y, 0}; run_block(order); }
+    const unsigned long long blocks = (unsigned long long)gx * gy;
+    for (unsigned long long n = 0; n < blocks; ++n) {
+        unsigned long long b = order % 2 ? blocks - 1 - n : n;
+        bid = {(unsigned)(b % gx), (unsigned)(b / gx), 0}; run_block(order);
+    }
 }
 """
 header = _switch + _block + _warp + _words + _launch  # what stands before a kernel's source
