@@ -22,8 +22,8 @@ help:
 	@echo "make matching-benchmark  pairing dictionaries of up to 32,768 latents, against SciPy (a quarter of an hour)"
 	@echo "make coverage  how often intervals over seeds hold the true value, and tests reject what is true, simulated (some eight minutes)"
 	@echo "make cuda     banks trained and dictionaries matched on the CPU and on a GPU: whether they come out alike, and what it costs (a minute or two)"
-	@echo "make kernel-benchmark  the CUDA kernels on a GPU: are they right, and how fast, against PyTorch and sparsify (seven minutes; without a GPU a rehearsal of half a minute)"
-	@echo "make gpu-wheels  what python -m husai.kernels may want on a GPU machine that reaches no package index, into wheels/"
+	@echo "make kernel-benchmark  the CUDA kernels on a GPU: are they right, and how fast, against PyTorch and sparsify (some minutes; without a GPU a rehearsal of seconds)"
+	@echo "make gpu-wheels  what python -m husai.kernels may want on a GPU machine that reaches no package index, into wheels/ (for its Python: GPU_PYTHON=3.12)"
 	@echo "make circuits  what the features of the quick study's SAEs do in its model, and whether stable ones matter more (after make study; a quarter of an hour)"
 	@echo "make panel    what SAEs find in several models at three sites, beside every control (half an hour or so of CPU; goes on where it was stopped)"
 	@echo "make publish  copy the executed report's outputs and figures into the tree"
@@ -46,7 +46,7 @@ $(SWEEPS): .venv/.study
 peers: .peers/.done
 benchmark: .peers/.done
 	@mkdir -p _runs/benchmark && papermill nbs/sweeps/bank_benchmark.ipynb _runs/benchmark/bank_benchmark.ipynb
-kernel-benchmark: .venv/.study
+kernel-benchmark: .venv/.dev
 	@mkdir -p _runs/kernels && papermill nbs/sweeps/kernel_benchmark.ipynb _runs/kernels/kernel_benchmark.ipynb
 GPU_PYTHON ?= 3.12
 gpu-wheels: .venv/.dev

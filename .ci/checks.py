@@ -162,6 +162,13 @@ def kernels_can_be_compiled():
     print(f"NVRTC {compiler_version()}; g++: {compiler() or 'none, so kernels are not run on the CPU'}", flush=True)
 
 
+def kernel_benchmark_rehearses():
+    "Without a GPU, at toy sizes."
+    with tempfile.TemporaryDirectory() as tmp:
+        printed = shell(sys.executable, "-m", "husai.kernels", f"out={tmp}")
+        assert "everything right so far" in printed and "training_step" in printed and "bank_step" in printed, printed[-2000:]
+
+
 def planted_bugs_are_caught():
     "The slow cells of the kernels' notebooks: each builds wrong kernels, and the tests must see every one."
     for name in ("11_selection", "12_products"): shell("nbdev_test", "--path", root / "nbs" / f"{name}.ipynb", "--n_workers", "0", "--do_print", "--flags", "slow")
@@ -177,7 +184,7 @@ def run(check):
 
 
 checks = [export_and_clean_change_nothing, imports_come_from_lower_floors, ruff_finds_nothing, readme_is_index, light_modules_import_in_a_bare_core,
-          requirements_are_locked, stored_models_are_there, wheel_carries_templates_and_studies, kernels_can_be_compiled, planted_bugs_are_caught]
+          requirements_are_locked, stored_models_are_there, wheel_carries_templates_and_studies, kernels_can_be_compiled, kernel_benchmark_rehearses, planted_bugs_are_caught]
 with ThreadPoolExecutor(2) as pool: outcomes = list(pool.map(run, [*checks, *map(notebook, [*library, root / "nbs" / "index.ipynb"])]))
 outcomes.append(run(tiny_study_makes_its_report))  # by itself: it has its own two workers and a time limit to keep
 print(f"{sum(outcomes)} passed, {len(outcomes) - sum(outcomes)} failed")

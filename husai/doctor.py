@@ -9,16 +9,18 @@ __all__ = ['small', 'most_spills', 'large', 'Check', 'check_selections', 'check_
 # %% ../nbs/15_doctor.ipynb #d5556ad5
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .kernels import routes, topk
-from .nvrtc import Target, architectures, binary, build, cache_folder, compiler_version, launch, obstacle, resources, target
+from .nvrtc import Target, architectures, binary, build, cache_folder, launch, obstacle, resources, target
 from .products import products_kernels
 from .provenance import generator
 from .selection import edge_rows, selection_kernels
@@ -206,12 +208,19 @@ def examine(
     for name, value in versions().items(): say(f"{name.replace('_', ' ')}: {value}")
     for line in paths(): say(line)
     gpu = torch.cuda.is_available() and obstacle(0) is None
-    say(f"cache of compiled kernels: {cache_folder()}")
+    say(f"cache of compiled kernels: {cache_folder()}{_unwritable(cache_folder())}")
     fine = _say_compiled(say, gpu) and _say_checked(say, gpu)
     if gpu and fine:
         for row in quick_times(): say(f"topk {row['shape']} {row['dtype']} k {row['k']}: {row['ours_us']:.0f} µs, torch.topk {row['torch_us']:.0f} µs, {row['times_torch']:.1f} times as long; {row['of_reading']:.0%} of the reading rate")
     elif not gpu: say("times: none, kernels are timed on a GPU")
     return fine
+
+
+def _unwritable(folder: Path) -> str:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder): return ""
+    except OSError as e: return f", which cannot be used ({e}): each process compiles for itself; HUSAI_CACHE names another"
 
 
 def _say_compiled(say: Callable, gpu: bool) -> bool:
