@@ -194,7 +194,7 @@ def bank_step(
     members.silent.add_(x.shape[-2]).masked_fill_(loss.active, 0)
     numbers = torch.stack([v.double() for v in (loss.total, loss.error, loss.l0, square, members.dead.sum(1))], 1)
     meanwhile()
-    numbers = numbers.tolist()  # the one place where the processor waits
+    numbers = numbers.tolist()  # here the processor waits (for BatchTopK also where it looks whether room sufficed)
     well = [i for i, (total, _, _, sq, _) in zip(mine, numbers, strict=True) if math.isfinite(total) and math.isfinite(sq)]
     for at in (i - mine.start for i in mine if i not in well):
         for name, v in held.items(): v[at] = before[name][at]
