@@ -114,7 +114,7 @@ def resources(
 def cache_folder() -> Path:
     "Where machine code is kept: $HUSAI_CACHE, else husai in the user's cache folder."
     named = os.environ.get("HUSAI_CACHE")
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "husai"
+    return Path(named).expanduser() if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "husai"
 
 
 def _place(code: str, to: Target) -> Path:
