@@ -57,7 +57,7 @@ def _check_numbers(**tensors: Tensor) -> None:
         if not isinstance(t, Tensor) or not t.is_floating_point() or not t.ndim:
             raise ValueError(f"{name} must be a tensor of floating-point numbers, got {f'{t.dtype} {list(t.shape)}' if isinstance(t, Tensor) else f'a {type(t).__name__}'}")
 
-
+# %% ../nbs/14_kernels.ipynb #ec6cf014
 def _sorted(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     values, indices = x.sort(dim=-1, descending=True, stable=True)
     return values[..., :k], indices[..., :k]
@@ -77,7 +77,7 @@ def _topk_reference(x: Tensor, k: int, relu: bool) -> tuple[Tensor, Tensor]:
     values = values.contiguous()
     return values.relu() if relu else values, indices.int().contiguous()
 
-
+# %% ../nbs/14_kernels.ipynb #11467edb
 _topk = torch.library.custom_op("husai::topk", _topk_reference, mutates_args=())
 
 
